@@ -1,0 +1,104 @@
+"""The command line: parses, calls one use case, renders its result.
+
+This module is the one boundary where errors become messages and exit codes. Command modules import the domain
+inside their functions: ``phplayer --help`` must not pay for libraries that it does not use.
+"""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING
+
+import typer
+
+from phplayer.cli import build, doctor, init, invoke, new_function, options, publish
+from phplayer.cli.console import Console
+from phplayer.errors import INTERRUPTED, PhplayerError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import FrameType
+
+app = typer.Typer(
+    name="phplayer",
+    help="Build the PHP you ask for as AWS Lambda layers, publish them to your account, run functions on them.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(init.init)
+app.command()(build.build)
+app.command()(publish.publish)
+app.command()(new_function.new_function)
+app.command()(invoke.invoke)
+app.command()(doctor.doctor)
+
+
+@app.callback()
+def _root(_version: options.Version = False) -> None:
+    """Build the PHP you ask for as AWS Lambda layers, publish them to your account, run functions on them."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit code. Errors are printed here and nowhere else."""
+    console = Console.from_arguments(arguments)
+    signal.signal(signal.SIGTERM, _terminated)
+    try:
+        code = app(args=list(arguments), prog_name="phplayer", standalone_mode=False, obj=console)
+    except PhplayerError as error:
+        return _report(console, error)
+    except typer.TyperException as error:
+        return _report(console, _as_usage_error(error))
+    except typer.Abort:
+        code = INTERRUPTED
+    except OSError as error:
+        return _report(console, _as_environment_error(error))
+    except Exception as error:  # noqa: BLE001  the boundary: anything else is a defect of ours
+        return _report(
+            console,
+            PhplayerError(
+                f"Unexpected {type(error).__name__}: {error}",
+                remedy="Run the same command with --debug and report what it prints.",
+            ),
+        )
+    finally:
+        console.close()
+    if code == INTERRUPTED:
+        console.interrupted()
+    return int(code or 0)
+
+
+def _report(console: Console, error: PhplayerError) -> int:
+    console.error(error)
+    return error.exit_code
+
+
+def _as_usage_error(error: typer.TyperException) -> UsageError:
+    """Typer's own complaint, in our form."""
+    message = error.format_message() if hasattr(error, "format_message") else str(error)
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context is not None else "phplayer"
+    return UsageError(message, remedy=f"See: {command} --help")
+
+
+def _as_environment_error(error: OSError) -> PhplayerError:
+    """A full disk or a file that may not be written is the machine's state, not a defect."""
+    from phplayer.errors import EnvironmentMissingError
+
+    where = f": {error.filename}" if error.filename else ""
+    remedies = {
+        "ENOSPC": "Free some space (phplayer keeps its cache in the user cache folder; PHPLAYER_CACHE moves it).",
+        "EACCES": "Check who owns the file or folder, or run from another folder.",
+        "EROFS": "Run from a folder that can be written.",
+    }
+    import errno
+
+    name = errno.errorcode.get(error.errno or 0, "")
+    return EnvironmentMissingError(
+        f"{error.strerror or error}{where}.", remedy=remedies.get(name, "Run with --debug to see where.")
+    )
+
+
+def _terminated(_number: int, _frame: FrameType | None) -> None:
+    """End on SIGTERM as on an exception, so that everything is cleaned up (exit code 128 + 15)."""
+    raise SystemExit(128 + signal.SIGTERM)

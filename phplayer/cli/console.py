@@ -1,0 +1,265 @@
+"""The terminal. This module alone uses rich.
+
+stdout carries the result and nothing else; progress, notes, warnings and errors go to stderr. On a terminal they are
+drawn with rich; in CI or a pipe they are plain lines. With ``--json`` the result, or the error, is one JSON document.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+import traceback
+from typing import TYPE_CHECKING, Any
+
+from phplayer.errors import INTERRUPTED
+from phplayer.events import Event, Noted, PhaseAdvanced, PhaseFinished, PhaseStarted, Warned
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import rich.console
+    from rich.console import RenderableType
+    from rich.progress import Progress, TaskID
+    from typer import Context
+
+    from phplayer.errors import PhplayerError
+
+SCHEMA_VERSION = 1
+"""Of the JSON documents that commands print."""
+
+_PLAIN_INTERVAL = 15.0  # seconds between progress lines where nothing can be redrawn
+
+
+class Console:
+    """What commands write to."""
+
+    def __init__(self, *, as_json: bool = False, debug: bool = False) -> None:
+        self.as_json = as_json
+        self.debug = debug
+        self._out: rich.console.Console | None = None
+        self._err: rich.console.Console | None = None
+        self._progress: Progress | None = None
+        self._tasks: dict[tuple[str, str], TaskID] = {}
+        self._told: dict[tuple[str, str], float] = {}
+
+    @classmethod
+    def from_arguments(cls, arguments: Sequence[str]) -> Console:
+        """Read ``--json`` and ``--debug`` before parsing, so that even a parse error obeys them."""
+        before = list(arguments)
+        if "--" in before:
+            before = before[: before.index("--")]
+        return cls(as_json="--json" in before, debug="--debug" in before or bool(os.environ.get("PHPLAYER_DEBUG")))
+
+    @classmethod
+    def of(cls, context: Context) -> Console:
+        """Return the console that the boundary handed to the command."""
+        console = context.obj
+        return console if isinstance(console, cls) else cls()
+
+    # -- results ------------------------------------------------------------------------------------------------
+
+    def result(self, document: dict[str, Any], *renderables: RenderableType) -> None:
+        """Print the command's result: the document with ``--json``, else the renderables."""
+        self.close()
+        if self.as_json:
+            sys.stdout.write(json.dumps({"schema_version": SCHEMA_VERSION, **document}, indent=2) + "\n")
+            sys.stdout.flush()
+            return
+        for renderable in renderables:
+            self.out.print(renderable, soft_wrap=isinstance(renderable, str))
+
+    def raw(self, text: str) -> None:
+        """Print text on stdout as it is: markup and wrapping would change it."""
+        self.close()
+        sys.stdout.write(text if text.endswith("\n") else text + "\n")
+        sys.stdout.flush()
+
+    def table(self, *columns: str, rows: Sequence[Sequence[str]], title: str = "") -> RenderableType:
+        """Make a table: boxed on a terminal, aligned plain columns elsewhere. A narrow one folds, never cuts."""
+        from rich import box
+        from rich.table import Table
+        from rich.text import Text
+
+        plain = not self.out.is_terminal
+        table = Table(
+            title=title or None,
+            title_justify="left",
+            box=None if plain else box.SIMPLE_HEAD,
+            pad_edge=False,
+            show_header=True,
+        )
+        for column in columns:
+            table.add_column(column, overflow="fold", no_wrap=plain)
+        for row in rows:
+            table.add_row(*(Text(cell) for cell in row))
+        return table
+
+    # -- progress, notes, warnings --------------------------------------------------------------------------------
+
+    def listen(self, event: Event) -> None:
+        """Draw an event of the domain."""
+        if isinstance(event, Noted):
+            self.note(event.message)
+        elif isinstance(event, Warned):
+            self.warn(event.message)
+        elif self.err.is_terminal:
+            self._draw(event)
+        else:
+            self._tell(event)
+
+    def note(self, message: str) -> None:
+        """Say something on stderr."""
+        self.err.print(message, markup=False, highlight=False, soft_wrap=True)
+
+    def warn(self, message: str) -> None:
+        """Say something on stderr that the user may have to act on."""
+        from rich.text import Text
+
+        self.err.print(Text.assemble(("warning: ", "bold yellow"), message), soft_wrap=True)
+
+    def error(self, error: PhplayerError) -> None:
+        """Print what went wrong, what to do next and where the log is."""
+        from rich.text import Text
+
+        self.close()
+        if self.as_json:
+            document = {
+                "message": error.message,
+                "remedy": error.remedy,
+                "exit_code": error.exit_code,
+                "log": str(error.log) if error.log else None,
+                "details": list(error.details),
+            }
+            sys.stdout.write(json.dumps({"schema_version": SCHEMA_VERSION, "error": document}, indent=2) + "\n")
+        else:
+            for line in error.details:
+                self.err.print(Text(f"  {line}", "dim"), soft_wrap=True)
+            self.err.print(Text.assemble(("error: ", "bold red"), error.message), soft_wrap=True)
+            if error.remedy:
+                self.err.print(Text.assemble(("  fix: ", "bold green"), error.remedy), soft_wrap=True)
+            if error.log:
+                self.err.print(Text.assemble(("  log: ", "bold"), str(error.log)), soft_wrap=True)
+        if self.debug:
+            traceback.print_exception(error, file=sys.stderr)
+
+    def interrupted(self) -> None:
+        """Say that Ctrl-C was heard and that nothing is lost."""
+        self.close()
+        if self.as_json:
+            document = {"message": "Interrupted.", "remedy": "", "exit_code": INTERRUPTED, "log": None, "details": []}
+            sys.stdout.write(json.dumps({"schema_version": SCHEMA_VERSION, "error": document}, indent=2) + "\n")
+        else:
+            self.note("Interrupted. What was finished is kept; run the same command to go on.")
+
+    def confirm(self, question: str) -> bool:
+        """Ask on the terminal; without one the answer is no."""
+        if not (sys.stdin.isatty() and self.err.is_terminal):
+            return False
+        self.err.print(f"{question} [y/N] ", end="", markup=False)
+        return sys.stdin.readline().strip().lower() in {"y", "yes"}
+
+    def close(self) -> None:
+        """End the progress display, leaving what it shows."""
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None
+            self._tasks.clear()
+
+    # -- drawing --------------------------------------------------------------------------------------------------
+
+    @property
+    def out(self) -> rich.console.Console:
+        """Return rich's console on stdout. Off a terminal nothing is wrapped: a log or a pipe has no width."""
+        if self._out is None:
+            self._out = _console(sys.stdout)
+        return self._out
+
+    @property
+    def err(self) -> rich.console.Console:
+        """Return rich's console on stderr."""
+        if self._err is None:
+            self._err = _console(sys.stderr)
+        return self._err
+
+    def _draw(self, event: PhaseStarted | PhaseAdvanced | PhaseFinished) -> None:
+        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+        if isinstance(event, PhaseFinished):
+            task = self._tasks.pop((event.subject, event.phase), None)
+            if self._progress is not None and task is not None:
+                self._progress.remove_task(task)
+            self._finish_line(event)
+            if not self._tasks:
+                self.close()
+            return
+        if self._progress is None:
+            self._progress = Progress(
+                SpinnerColumn(),
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=24),
+                TextColumn("{task.fields[count]}"),
+                TimeElapsedColumn(),
+                console=self.err,
+                transient=True,
+            )
+            self._progress.start()
+        key = (event.subject, event.phase)
+        if key not in self._tasks:
+            self._tasks[key] = self._progress.add_task(_title(event), total=None, count="")
+        if isinstance(event, PhaseAdvanced):
+            self._progress.update(self._tasks[key], completed=event.done, total=event.total, count=_count(event))
+
+    def _finish_line(self, event: PhaseFinished) -> None:
+        from rich.text import Text
+
+        self.err.print(
+            Text.assemble(("✓ ", "green"), _title(event), "  ", (event.outcome, "dim"), _seconds(event.seconds)),
+            soft_wrap=True,
+        )
+
+    def _tell(self, event: PhaseStarted | PhaseAdvanced | PhaseFinished) -> None:
+        """Plain lines: each end, and while something is long, where it is."""
+        key = (event.subject, event.phase)
+        if isinstance(event, PhaseFinished):
+            self._told.pop(key, None)
+            self.note(f"{_title(event)}: {event.outcome}{_seconds(event.seconds)}")
+        elif isinstance(event, PhaseStarted):
+            self._told[key] = time.monotonic()
+        elif time.monotonic() - self._told.get(key, 0.0) >= _PLAIN_INTERVAL:
+            self._told[key] = time.monotonic()
+            self.note(f"{_title(event)}: {_count(event)}")
+
+
+def _console(stream: Any) -> rich.console.Console:
+    from rich.console import Console as RichConsole
+
+    plain = bool(os.environ.get("CI")) or not stream.isatty()
+    return RichConsole(
+        file=stream,
+        force_terminal=False if plain else None,
+        no_color=True if plain or os.environ.get("NO_COLOR") else None,
+        width=10_000 if plain else None,
+        highlight=False,
+        emoji=False,
+    )
+
+
+def _title(event: PhaseStarted | PhaseAdvanced | PhaseFinished) -> str:
+    return f"{event.subject} {event.phase}".strip()
+
+
+def _count(event: PhaseAdvanced) -> str:
+    if event.unit == "bytes":
+        return megabytes(event.done) + (f" of {megabytes(event.total)}" if event.total else "")
+    return f"{event.done} of {event.total} {event.unit}" if event.total else f"{event.done} {event.unit}"
+
+
+def _seconds(seconds: float) -> str:
+    return f"  {seconds:.1f} s" if seconds >= 0.1 else ""  # noqa: PLR2004
+
+
+def megabytes(size: int) -> str:
+    """``12.3 MB`` for a count of bytes, by the million as AWS states its limits."""
+    return f"{size / 1_000_000:.1f} MB"

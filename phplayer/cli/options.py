@@ -1,0 +1,42 @@
+"""Flags that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from phplayer import __version__
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"phplayer {__version__}")
+        raise typer.Exit
+
+
+Version = Annotated[
+    bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
+]
+
+# Both are read from the arguments before they are parsed (Console.from_arguments), so that a mistake in the
+# arguments is reported in the form that was asked for. Here they only have to be known.
+Json = Annotated[bool, typer.Option("--json", help="Print the result, or the error, as JSON on stdout.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Print a traceback with an error.")]
+
+Region = Annotated[
+    list[str] | None,
+    typer.Option("--region", "-r", metavar="REGION", help="Region to work in; repeatable. \\[publish.regions]"),
+]
+EndpointUrl = Annotated[
+    str | None,
+    typer.Option("--endpoint-url", metavar="URL", help="Another endpoint than AWS. \\[publish.endpoint_url]"),
+]
+Profile = Annotated[str | None, typer.Option("--profile", help="AWS profile. \\[publish.profile]")]
+Ledger = Annotated[
+    Path | None, typer.Option("--ledger", metavar="FILE", help="Record of published layers. \\[publish.ledger]")
+]
+Output = Annotated[
+    Path | None, typer.Option("--output", "-o", metavar="DIR", help="Folder of the archives. \\[build.output]")
+]

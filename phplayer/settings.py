@@ -1,0 +1,192 @@
+"""Settings: flags, environment, ``phplayer.toml`` and defaults resolved once into one frozen value.
+
+Each key is declared once, in ``KEYS``; the file's reader, the environment, ``phplayer init`` and the documentation
+are derived from it.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from phplayer.errors import UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+FILE_NAME = "phplayer.toml"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Key:
+    """One setting. ``default`` also fixes its type: str, int, bool, tuple (of str) or dict (of scalars)."""
+
+    name: str  # table.key in phplayer.toml
+    default: Any
+    help: str
+    example: str = ""  # shown by `phplayer init` where the default says too little
+
+    @property
+    def environment(self) -> str:
+        """``layer.name`` can be given as ``PHPLAYER_LAYER_NAME``."""
+        return "PHPLAYER_" + self.name.replace(".", "_").upper()
+
+
+KEYS: tuple[Key, ...] = (
+    Key(name="php.version", default="", help="branch (its newest release) or exact version"),
+    Key(name="php.extensions", default=("default",), help="extensions, or sets of them by name"),
+    Key(name="php.ini", default={}, help="directives on top of the tuned php.ini", example='{ memory_limit = "512M" }'),
+    Key(name="build.target", default="", help="Lambda environment that the layer must run on"),
+    Key(name="build.jobs", default=0, help="compilers at once; 0 means one per processor"),
+    Key(name="build.output", default="dist", help="folder for the archives"),
+    Key(name="layer.name", default="php", help="first part of the layers' names"),
+    Key(name="layer.runtime", default="{name}-{php}-{arch}", help="name of the runtime layer"),
+    Key(name="layer.vendor", default="{name}-vendor", help="name of the vendor layer"),
+    Key(name="composer.bin", default="", help="the Composer to run; empty means the one on PATH"),
+    Key(name="composer.scripts", default=False, help="run the project's Composer scripts"),
+    Key(name="composer.plugins", default=False, help="run Composer plugins"),
+    Key(name="publish.regions", default=(), help="regions to publish to", example='["eu-central-1", "us-east-1"]'),
+    Key(name="publish.profile", default="", help="AWS profile; empty means boto3's own choice"),
+    Key(name="publish.endpoint_url", default="", help="another endpoint than AWS, for tests"),
+    Key(name="publish.ledger", default="phplayer.lock.json", help="record of published LayerVersionArns; commit it"),
+)
+
+_BY_NAME = {key.name: key for key in KEYS}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Resolved settings of one project folder.
+
+    Values are read by key name (``settings.text("php.version")``), so that a new key is one line in ``KEYS``.
+    """
+
+    root: Path  # the folder of phplayer.toml, or the current one
+    values: Mapping[str, Any]
+    origins: Mapping[str, str] = field(repr=False)  # "flag", "environment NAME", a file's path, "default"
+
+    @classmethod
+    def load(
+        cls,
+        *,
+        start: Path | None = None,
+        flags: Mapping[str, Any] | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> Settings:
+        """Resolve all settings; flags that are None count as not given.
+
+        Raises:
+            UsageError: an unknown key, a value of the wrong type, or a file that is not TOML.
+
+        """
+        environment = os.environ if environment is None else environment
+        start = (start or Path.cwd()).resolve()
+        root = next((folder for folder in (start, *start.parents) if (folder / FILE_NAME).is_file()), start)
+        values = {key.name: key.default for key in KEYS}
+        origins = {key.name: "default" for key in KEYS}
+        for name, value in _read_file(root / FILE_NAME):
+            values[name], origins[name] = value, str(root / FILE_NAME)
+        for key in KEYS:
+            if environment.get(key.environment):
+                values[key.name] = _from_environment(key, environment[key.environment])
+                origins[key.name] = f"environment variable {key.environment}"
+        for name, value in (flags or {}).items():
+            if value is not None:
+                values[name], origins[name] = _typed(_BY_NAME[name], value, "the command line"), "the command line"
+        return cls(root=root, values=MappingProxyType(values), origins=MappingProxyType(origins))
+
+    def text(self, name: str) -> str:
+        """Return the value of a key of type str."""
+        value = self.values[name]
+        assert isinstance(value, str)  # noqa: S101  the type was checked when it was read
+        return value
+
+    def number(self, name: str) -> int:
+        """Return the value of a key of type int."""
+        return int(self.values[name])
+
+    def flag(self, name: str) -> bool:
+        """Return the value of a key of type bool."""
+        return bool(self.values[name])
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        """Return the value of a key that is a list of str."""
+        return tuple(self.values[name])
+
+    def table(self, name: str) -> Mapping[str, Any]:
+        """Return the value of a key that is a table."""
+        return MappingProxyType(dict(self.values[name]))
+
+    def path(self, name: str) -> Path:
+        """Return the value of a key that names a file or folder, relative to the project."""
+        return self.root / self.text(name)
+
+
+def _read_file(path: Path) -> Iterator[tuple[str, Any]]:
+    if not path.is_file():
+        return
+    try:
+        with path.open("rb") as file:
+            document = tomllib.load(file)
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{path} is not valid TOML: {error}.", remedy="Correct that line.") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} is not UTF-8 text.", remedy="Save it as UTF-8.") from error
+    for table_name, table in document.items():
+        tables = sorted({key.name.partition(".")[0] for key in KEYS})
+        if table_name not in tables:
+            near = did_you_mean(table_name, tables)
+            raise UsageError(f"Unknown table [{table_name}] in {path}.", remedy=f"{near}Known: {', '.join(tables)}.")
+        if not isinstance(table, dict):
+            raise UsageError(f"{table_name} in {path} must be a table.", remedy=f"Write it as [{table_name}].")
+        for key_name, value in table.items():
+            name = f"{table_name}.{key_name}"
+            if name not in _BY_NAME:
+                known = [key.name.partition(".")[2] for key in KEYS if key.name.startswith(f"{table_name}.")]
+                near = did_you_mean(key_name, known)
+                raise UsageError(
+                    f"Unknown key {key_name!r} in [{table_name}] of {path}.", remedy=f"{near}Known: {', '.join(known)}."
+                )
+            yield name, _typed(_BY_NAME[name], value, str(path))
+
+
+_TYPE_NAMES = {str: "a string", int: "a whole number", bool: "true or false", tuple: "a list of strings", dict: "a table"}
+
+
+def _typed(key: Key, value: Any, origin: str) -> Any:
+    """Return the value as the key's type."""
+    wanted = type(key.default)
+    if wanted is tuple and isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
+        return tuple(value)
+    if wanted is str and isinstance(value, Path):
+        return str(value)
+    if type(value) is wanted and (wanted is not dict or _is_flat(value)):
+        return value
+    raise UsageError(
+        f"{key.name} must be {_TYPE_NAMES[wanted]}, but {origin} gives {value!r}.",
+        remedy=f"It is the {key.help}.",
+    )
+
+
+def _is_flat(table: dict[str, Any]) -> bool:
+    return all(isinstance(value, str | int | float | bool) for value in table.values())
+
+
+def _from_environment(key: Key, text: str) -> Any:
+    wanted, origin = type(key.default), f"environment variable {key.environment}"
+    if wanted is tuple:
+        return tuple(part.strip() for part in text.split(",") if part.strip())
+    if wanted is bool:
+        if text.lower() in {"1", "true", "yes", "0", "false", "no"}:
+            return text.lower() in {"1", "true", "yes"}
+        return _typed(key, text, origin)
+    if wanted is int and text.isdecimal():
+        return int(text)
+    if wanted is dict:
+        pairs = (part.partition("=") for part in text.split(","))
+        return {name.strip(): value.strip() for name, _, value in pairs}
+    return _typed(key, text, origin)
