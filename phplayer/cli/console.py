@@ -125,14 +125,8 @@ class Console:
 
         self.close()
         if self.as_json:
-            document = {
-                "message": error.message,
-                "remedy": error.remedy,
-                "exit_code": error.exit_code,
-                "log": str(error.log) if error.log else None,
-                "details": list(error.details),
-            }
-            sys.stdout.write(json.dumps({"schema_version": SCHEMA_VERSION, "error": document}, indent=2) + "\n")
+            document = {"schema_version": SCHEMA_VERSION, "error": self.error_document(error)}
+            sys.stdout.write(json.dumps(document, indent=2) + "\n")
         else:
             for line in error.details:
                 self.err.print(Text(f"  {line}", "dim"), soft_wrap=True)
@@ -143,6 +137,17 @@ class Console:
                 self.err.print(Text.assemble(("  log: ", "bold"), str(error.log)), soft_wrap=True)
         if self.debug:
             traceback.print_exception(error, file=sys.stderr)
+
+    @staticmethod
+    def error_document(error: PhplayerError) -> dict[str, Any]:
+        """Return an error as JSON documents show it; a result that failed in part has it as a member."""
+        return {
+            "message": error.message,
+            "remedy": error.remedy,
+            "exit_code": error.exit_code,
+            "log": str(error.log) if error.log else None,
+            "details": list(error.details),
+        }
 
     def interrupted(self) -> None:
         """Say that Ctrl-C was heard and that nothing is lost."""

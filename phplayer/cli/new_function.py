@@ -1,7 +1,100 @@
-"""Placeholder."""
+"""``phplayer new-function``."""
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
-def new_function() -> None:
-    """Nothing yet."""
+import typer
+
+from phplayer.cli import options
+from phplayer.cli.console import Console
+
+if TYPE_CHECKING:
+    from phplayer.scaffold import LayerChoice, NewFunction
+    from phplayer.settings import Settings
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the function, and of the folder that is made.")]
+Region = Annotated[
+    list[str] | None,
+    typer.Option("--region", "-r", metavar="REGION", help="Only these of the recorded regions; repeatable."),
+]
+Account = Annotated[
+    str | None, typer.Option("--account", metavar="ID", help="Account of the layers, where several are recorded.")
+]
+
+
+def new_function(
+    context: typer.Context,
+    name: Name,
+    region: Region = None,
+    account: Account = None,
+    endpoint_url: options.EndpointUrl = None,
+    ledger: options.Ledger = None,
+    _json: options.Json = False,
+    _debug: options.Debug = False,
+) -> None:
+    """Write a PHP function with a test event and a SAM template wired to the published layers."""
+    from phplayer import catalog, scaffold
+    from phplayer.settings import Settings
+
+    console = Console.of(context)
+    function_name = scaffold.FunctionName(name)
+    settings = Settings.load(
+        flags={"publish.endpoint_url": endpoint_url, "publish.ledger": ledger and ledger.absolute()}
+    )
+    endpoint, layers = _layers(settings, tuple(region or ()), account or "")
+    if layers is None:
+        where = "".join((f" in {', '.join(region)}" if region else "", f" at {endpoint}" if endpoint else ""))
+        console.warn(
+            f"No published layer is recorded{where}, so the template asks for the ARNs when it is deployed. "
+            "To have them filled in: phplayer publish, then make the function anew."
+        )
+    else:
+        vendor = f" and {layers.vendor}" if layers.vendor else ""
+        console.note(f"Layers: {layers.runtime}{vendor} (PHP {layers.php}, {layers.architecture})")
+        if layers.left_out:
+            console.warn(f"Left out, for {layers.vendor} is not published there: {', '.join(layers.left_out)}")
+    known = catalog.load()
+    target = known.target(settings.text("build.target") or known.default_target)
+    made = scaffold.create(function_name, Path.cwd(), layers=layers, lambda_runtime=target.lambda_runtime)
+    _report(console, made)
+
+
+def _layers(settings: Settings, regions: tuple[str, ...], account: str) -> tuple[str, LayerChoice | None]:
+    """Return the endpoint, when it matters, and the layers chosen from the ledger, if it has any."""
+    from phplayer import ledger, scaffold
+
+    recorded = ledger.read(settings.path("publish.ledger"))
+    if not recorded.entries and not regions:
+        return "", None
+
+    from phplayer.aws import Aws, check_regions
+    from phplayer.aws import regions as all_regions
+
+    aws = Aws(profile=settings.text("publish.profile"), endpoint_url=settings.text("publish.endpoint_url"))
+    asked = check_regions(regions)
+    endpoint = aws.endpoint(asked[0] if asked else all_regions()[0])
+    return endpoint, scaffold.choose_layers(
+        recorded, endpoint=endpoint, account=account, regions=asked, prefix=settings.text("layer.name")
+    )
+
+
+def _report(console: Console, made: NewFunction) -> None:
+    layers = made.layers
+    document: dict[str, Any] = {
+        "function": made.name,
+        "folder": str(made.folder),
+        "files": [str(path) for path in made.files],
+        "handler": "index",
+        "php": layers.php if layers else None,
+        "architecture": str(layers.architecture) if layers else None,
+        "layers": [
+            {"region": each.region, "runtime": each.runtime, "vendor": each.vendor or None}
+            for each in (layers.regions if layers else ())
+        ],
+        "next": [f"cd {made.name}", "phplayer invoke --event events/hello.json"],
+    }
+    files = "\n".join(f"  {made.name}/{path}" for path in made.files)
+    following = " && ".join(document["next"])
+    console.result(document, f"Made the function {made.name}:\n{files}\n\nNext: {following}")

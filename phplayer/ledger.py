@@ -1,0 +1,182 @@
+"""The ledger, ``phplayer.lock.json``: the record of every LayerVersionArn that was published.
+
+Users commit it, so it is sorted and indented: one entry is one group of lines, and branches that published different
+layers merge. Each ARN is recorded the moment it exists, by reading, adding and replacing the file under a lock that
+other phplayer processes respect; a killed run leaves the file as it was. What cannot be read is never written over.
+
+Entries are keyed by endpoint, account, region and layer name, so a local endpoint never passes for AWS. A layer can
+have many versions; the one that was published last (or found unchanged by the last publish) is ``current``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from phplayer import cache
+from phplayer.errors import UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SCHEMA_VERSION = 1
+
+AWS_ENDPOINT = "aws"
+"""What an entry calls AWS's own endpoints; any other endpoint is recorded by its URL."""
+
+
+@dataclass(frozen=True, kw_only=True, order=True)
+class LedgerKey:
+    """Where a layer is published."""
+
+    endpoint: str
+    account: str
+    region: str
+    layer: str
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One published layer version."""
+
+    endpoint: str
+    account: str
+    region: str
+    layer: str
+    version: int
+    current: bool = False
+    arn: str
+    kind: str  # "runtime" or "vendor"
+    php: str
+    architecture: str
+    lambda_runtime: str
+    key: str  # of the build
+    code_sha256: str  # base64, as Lambda reports it
+    size: int  # bytes, zipped
+
+    @property
+    def place(self) -> LedgerKey:
+        """The key that all versions of this layer there share."""
+        return LedgerKey(endpoint=self.endpoint, account=self.account, region=self.region, layer=self.layer)
+
+
+class _File(msgspec.Struct, frozen=True, kw_only=True):
+    schema_version: int
+    layers: tuple[Entry, ...] = ()
+
+
+class _Version(msgspec.Struct, frozen=True):
+    """Read first, so that a newer file is called newer and not broken."""
+
+    schema_version: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ledger:
+    """What the ledger held when it was read, in the order of the file."""
+
+    entries: tuple[Entry, ...] = ()
+
+    def find(self, place: LedgerKey, code_sha256: str) -> Entry | None:
+        """Return the newest version there that has this content."""
+        same = [entry for entry in self.entries if entry.place == place and entry.code_sha256 == code_sha256]
+        return max(same, key=lambda entry: entry.version, default=None)
+
+    def current(self) -> tuple[Entry, ...]:
+        """Return one entry for each place: the version that the last publish settled on.
+
+        After a merge of two branches two versions can be marked; then the higher number counts.
+        """
+        chosen: dict[LedgerKey, Entry] = {}
+        for entry in sorted(self.entries, key=lambda entry: (entry.current, entry.version)):
+            chosen[entry.place] = entry
+        return tuple(chosen[place] for place in sorted(chosen))
+
+    def adding(self, new: Entry) -> Ledger:
+        """Return a ledger with this version in it, as the current one of its place."""
+        others = (
+            msgspec.structs.replace(entry, current=False) if entry.place == new.place else entry
+            for entry in self.entries
+            if (entry.place, entry.version) != (new.place, new.version)
+        )
+        entries = (*others, msgspec.structs.replace(new, current=True))
+        return Ledger(entries=tuple(sorted(entries, key=lambda entry: (entry.place, entry.version))))
+
+
+def encode(ledger: Ledger) -> bytes:
+    """Return the file's bytes, the same for the same ledger."""
+    document = _File(schema_version=SCHEMA_VERSION, layers=ledger.entries)
+    return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
+
+
+def read(path: Path) -> Ledger:
+    """Read the ledger; a file that does not exist yet is an empty one.
+
+    Raises:
+        UsageError: it is damaged, of a newer phplayer, or its folder does not exist.
+
+    """
+    if not path.parent.is_dir():
+        raise UsageError(
+            f"The ledger {path} cannot be kept: its folder does not exist.",
+            remedy="Create the folder, or name another file (publish.ledger, --ledger).",
+        )
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return Ledger()
+    except IsADirectoryError as error:
+        raise UsageError(f"The ledger {path} is a folder.", remedy="Name a file (publish.ledger, --ledger).") from error
+    try:
+        version = msgspec.json.decode(data, type=_Version).schema_version
+        if version > SCHEMA_VERSION:
+            raise UsageError(
+                f"The ledger {path} was written by a newer phplayer (schema {version}, this one knows "
+                f"{SCHEMA_VERSION}).",
+                remedy="Upgrade phplayer.",
+            )
+        return Ledger(entries=msgspec.json.decode(data, type=_File).layers)
+    except msgspec.DecodeError as error:
+        if b"<<<<<<<" in data:
+            remedy = "Resolve the merge conflict in it: keep the entries of both sides."
+        else:
+            remedy = "Restore it from version control, or move it away: publish finds again what AWS has."
+        raise UsageError(f"The ledger {path} is damaged: {error}. It was left as it is.", remedy=remedy) from error
+
+
+def record(path: Path, entry: Entry) -> None:
+    """Add the entry to the file, or make it the current one of its place.
+
+    Raises:
+        UsageError: the file cannot be read (see ``read``).
+        OSError: it cannot be written; it is as it was.
+
+    """
+    path = path.resolve()  # a symbolic link stays one, and every way to the file takes the same lock
+    with cache.lock(f"ledger-{hashlib.sha256(os.fsencode(path)).hexdigest()[:16]}"):
+        before = read(path)
+        after = before.adding(entry)
+        if after != before:
+            _replace(path, encode(after))
+
+
+def _replace(path: Path, data: bytes) -> None:
+    """Write the whole file or nothing; the umask decides who may read it."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
+    try:
+        with temporary.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
