@@ -6,7 +6,7 @@ what leaves this module is frozen.
 
 from __future__ import annotations
 
-import datetime  # noqa: TC003  msgspec reads annotations at run time
+import datetime as dt  # noqa: TC003  msgspec reads annotations at run time
 import tomllib
 from dataclasses import dataclass
 from functools import cache
@@ -25,29 +25,29 @@ if TYPE_CHECKING:
 _FOLDER = Path(__file__).resolve().parent
 
 
-class _Struct(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class _Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A table of a catalogue file: unknown keys are mistakes."""
 
 
-class _Release(_Struct):
+class _Release(_Struct, kw_only=True):
     version: str
     sha256: str
     from_: str = msgspec.field(name="from")
     debian: str = ""
 
 
-class _Branch(_Struct):
-    end_of_life: datetime.date
+class _Branch(_Struct, kw_only=True):
+    end_of_life: dt.date
 
 
-class _PhpFile(_Struct):
+class _PhpFile(_Struct, kw_only=True):
     default: str
     mirrors: tuple[str, ...]
     branch: dict[str, _Branch]
     release: tuple[_Release, ...]
 
 
-class _Extension(_Struct):
+class _Extension(_Struct, kw_only=True):
     summary: str
     configure: tuple[str, ...] = ()
     libraries: tuple[str, ...] = ()
@@ -59,25 +59,26 @@ class _Extension(_Struct):
     zend_extension: bool = False
 
 
-class _ExtensionsFile(_Struct):
+class _ExtensionsFile(_Struct, kw_only=True):
     set: dict[str, tuple[str, ...]]
     extension: dict[str, _Extension]
 
 
-class _Base(_Struct):
+class _Base(_Struct, kw_only=True):
     os_release: tuple[str, ...]
     manager: str
     install: tuple[str, ...]
     toolchain: tuple[str, ...]
     composer: tuple[str, ...]
     libraries: dict[str, tuple[str, ...]]
+    pinned_symbols: dict[str, dict[Architecture, str]] = {}
 
 
-class _BasesFile(_Struct):
+class _BasesFile(_Struct, kw_only=True):
     base: dict[str, _Base]
 
 
-class _Target(_Struct):
+class _Target(_Struct, kw_only=True):
     lambda_runtime: str
     native_base: str
     glibc: str
@@ -86,7 +87,7 @@ class _Target(_Struct):
     sonames: frozenset[str]
 
 
-class _TargetsFile(_Struct):
+class _TargetsFile(_Struct, kw_only=True):
     default: str
     target: dict[str, _Target]
 
@@ -99,7 +100,7 @@ class Release:
     sha256: str
     urls: tuple[str, ...]
     debian_path: str  # below a Debian mirror, "" where Debian has not the same bytes
-    end_of_life: datetime.date
+    end_of_life: dt.date
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +114,11 @@ class Base:
     toolchain: tuple[str, ...]
     composer: tuple[str, ...]
     packages: Mapping[str, tuple[str, ...]]  # abstract library -> packages
+    pinned_symbols: Mapping[str, Mapping[Architecture, str]]  # glibc function -> version to link
+
+    def pins(self, architecture: Architecture) -> tuple[str, ...]:
+        """Return ``function@VERSION`` for each function that must not be linked at its newest version."""
+        return tuple(f"{name}@{versions[architecture]}" for name, versions in sorted(self.pinned_symbols.items()))
 
     def packages_for(self, extensions: Iterable[Extension]) -> tuple[str, ...]:
         """Return the sorted packages that compiling these extensions needs, the toolchain included."""
@@ -235,7 +241,10 @@ def load() -> Catalog:
             sorted((_release(php, release) for release in php.release), key=lambda release: release.version)
         ),
         extensions=MappingProxyType(
-            {name: Extension(name=name, **msgspec.structs.asdict(table)) for name, table in extensions.extension.items()}
+            {
+                name: Extension(name=name, **msgspec.structs.asdict(table))
+                for name, table in extensions.extension.items()
+            }
         ),
         sets=MappingProxyType(extensions.set),
         bases=MappingProxyType({name: _base(name, table) for name, table in bases.base.items()}),
@@ -283,18 +292,16 @@ def _base(name: str, table: _Base) -> Base:
 
 def _check(catalog: Catalog) -> None:
     """Raise when one table names what another has not."""
-    for extension in catalog.extensions.values():
-        for name in extension.requires:
-            if name not in catalog.extensions:
-                raise PhplayerError(f"extensions.toml: {extension.name}.requires names an unknown extension {name!r}.")
-        for base in catalog.bases.values():
-            for library in extension.libraries:
-                if library not in base.packages:
-                    raise PhplayerError(f"bases.toml: {base.name}.libraries lacks {library!r} ({extension.name}).")
-    for set_name, names in catalog.sets.items():
+    libraries = {library for extension in catalog.extensions.values() for library in extension.libraries}
+    references = [
+        *((f"extensions.toml: {e.name}.requires", e.requires, catalog.extensions) for e in catalog.extensions.values()),
+        *((f"extensions.toml: set.{name}", names, catalog.extensions) for name, names in catalog.sets.items()),
+        *((f"the libraries of base {base.name}", libraries, base.packages) for base in catalog.bases.values()),
+        *((f"targets.toml: {t.name}.native_base", (t.native_base,), catalog.bases) for t in catalog.targets.values()),
+        ("php.toml: default", (catalog.default_php,), catalog.branches),
+        ("targets.toml: default", (catalog.default_target,), catalog.targets),
+    ]
+    for where, names, known in references:
         for name in names:
-            if name not in catalog.extensions:
-                raise PhplayerError(f"extensions.toml: set.{set_name} names an unknown extension {name!r}.")
-    for target in catalog.targets.values():
-        if target.native_base not in catalog.bases:
-            raise PhplayerError(f"targets.toml: {target.name}.native_base names an unknown base.")
+            if name not in known:
+                raise PhplayerError(f"The catalogue has no {name!r}, which stands in {where}.")

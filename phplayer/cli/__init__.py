@@ -82,7 +82,7 @@ def _as_usage_error(error: typer.TyperException) -> UsageError:
 
 
 def _as_environment_error(error: OSError) -> PhplayerError:
-    """A full disk or a file that may not be written is the machine's state, not a defect."""
+    """Name the cause: a full disk or a file that may not be written is the machine's state, not a defect."""
     from phplayer.errors import EnvironmentMissingError
 
     where = f": {error.filename}" if error.filename else ""

@@ -40,3 +40,10 @@ Ledger = Annotated[
 Output = Annotated[
     Path | None, typer.Option("--output", "-o", metavar="DIR", help="Folder of the archives. \\[build.output]")
 ]
+
+
+def split(values: list[str] | None) -> tuple[str, ...] | None:
+    """Return the values of a repeatable flag, each of which may itself be a list: ``-e a -e b,c`` -> a, b, c."""
+    if not values:
+        return None
+    return tuple(part.strip() for value in values for part in value.split(",") if part.strip())

@@ -1,0 +1,326 @@
+"""The build flow: settings -> recipe -> compiled PHP -> layer tree -> archive, and the vendor layer beside it.
+
+    runtime     what is asked for, resolved by the catalogue; bad combinations end here
+    project     composer.json and its lock are read and checked against the runtime, before anything takes time
+    recipe      pure data; with the engine's fingerprint it gives the key of the compile
+    compile     skipped when the cache has that key
+    layer tree  compiled PHP + grafted libraries + php.ini + bootstrap + manifest
+    policy      what live Lambda would trip over
+    archive     runtime.zip and vendor.zip, written whole or not at all
+
+Each archive has a key of its own over all that went into it. When ``dist`` holds an archive of that key there is
+nothing to do.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from phplayer import (
+    __version__,
+    archive,
+    bootstrap,
+    cache,
+    catalog,
+    dist,
+    ini,
+    libraries,
+    policy,
+    recipe,
+    sources,
+    vendor,
+)
+from phplayer import compile as compiling
+from phplayer.errors import BuildFailedError, PolicyRefusedError, UsageError
+from phplayer.events import Noted, PhaseFinished, PhaseStarted, Warned
+from phplayer.layer import (
+    MANIFEST_PATHS,
+    LayerArchive,
+    LayerName,
+    RuntimeManifest,
+    SourceRecord,
+    VendorManifest,
+    encode_manifest,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from phplayer.compile import CompiledPhp
+    from phplayer.engines import Engine
+    from phplayer.events import Listener
+    from phplayer.layer import Manifest
+    from phplayer.recipe import Recipe
+    from phplayer.runtime import Runtime
+    from phplayer.settings import Settings
+
+_SHORT = 16  # hexadecimal digits of a key that are shown
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuiltLayer:
+    """An archive in dist, and whether this run made it."""
+
+    archive: LayerArchive
+    up_to_date: bool  # it was there already
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildResult:
+    """What one build gave."""
+
+    runtime: Runtime
+    folder: Path
+    layers: tuple[BuiltLayer, ...]
+    seconds: float
+
+
+def build(
+    settings: Settings, runtime: Runtime, engine: Engine, *, source: Path | None, jobs: int, listener: Listener
+) -> BuildResult:
+    """Build the runtime layer, and the vendor layer where the project has a composer.json.
+
+    Raises:
+        UsageError: the project asks for what the runtime has not, or a layer name is not valid.
+        EnvironmentMissingError: a package, Composer or the network is missing.
+        BuildFailedError: a source cannot be trusted or a step failed.
+        PolicyRefusedError: the result cannot run on live Lambda.
+
+    """
+    began = time.monotonic()
+    flow = _Flow(settings=settings, runtime=runtime, engine=engine, source=source, jobs=jobs, listener=listener)
+    flow.folder.mkdir(parents=True, exist_ok=True)
+    with cache.lock(f"dist-{hashlib.sha256(str(flow.folder).encode()).hexdigest()[:_SHORT]}"):
+        layers = (flow.runtime_layer(), *flow.vendor_layer())
+    return BuildResult(runtime=runtime, folder=flow.folder, layers=layers, seconds=time.monotonic() - began)
+
+
+class _Flow:
+    """One build: what its steps share."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        runtime: Runtime,
+        engine: Engine,
+        source: Path | None,
+        jobs: int,
+        listener: Listener,
+    ) -> None:
+        self.settings = settings
+        self.runtime = runtime
+        self.engine = engine
+        self.source = source
+        self.jobs = jobs
+        self.listener = listener
+        self.subject = runtime.identifier
+        self.folder = dist.folder(settings, runtime)
+        self.names = {kind: self._layer_name(kind) for kind in MANIFEST_PATHS}
+        self.ini_files = ini.render(
+            zend_extensions=recipe.shared_zend_extensions(runtime), directives=settings.table("php.ini")
+        )
+        # Composer's project is read and held against the runtime now: a refusal must not come after the compile.
+        asked = {extension.name: str(runtime.php) for extension in runtime.extensions}
+        self.project = vendor.read_project(settings.root) if vendor.has_project(settings.root) else None
+        if self.project is not None:
+            vendor.check(self.project, php=runtime.php, extensions=asked)
+            self.composer = vendor.find_composer(settings.text("composer.bin"))
+
+    def _layer_name(self, kind: str) -> LayerName:
+        pattern = self.settings.text(f"layer.{kind}")
+        try:
+            return LayerName(
+                pattern.format(
+                    name=self.settings.text("layer.name"), php=self.runtime.php.short, arch=self.runtime.architecture
+                )
+            )
+        except (KeyError, IndexError, ValueError) as error:
+            raise UsageError(
+                f"layer.{kind} = {pattern!r} has a placeholder that is none.", remedy="Known: {name}, {php}, {arch}."
+            ) from error
+
+    # -- the runtime layer ----------------------------------------------------------------------------------------
+
+    def runtime_layer(self) -> BuiltLayer:
+        """Return runtime.zip, made unless the one in dist is of the same key."""
+        release = catalog.load().release(str(self.runtime.php))
+        plan = recipe.recipe(self.runtime, release=release, base=self.engine.base)
+        self.engine.require(plan.packages)
+        compile_key = plan.key(scripts=compiling.scripts(plan), fingerprint=self.engine.fingerprint(plan.packages))
+        key = _digest(
+            __version__, compile_key, ini.digest(self.ini_files), bootstrap.digest(self.runtime.bootstrap),
+            self.names["runtime"], self.engine.name,
+        )  # fmt: skip
+
+        def make(tree: Path) -> Manifest:
+            compiled = compiling.compile_php(
+                plan,
+                self.engine,
+                key=compile_key,
+                source=lambda: sources.fetch(release, file=self.source, subject=self.subject, listener=self.listener),
+                jobs=self.jobs,
+                subject=self.subject,
+                listener=self.listener,
+            )
+            shutil.copyfile(compiled.log, self.folder / "build.log")
+            return self._runtime_tree(tree, compiled, plan, key)
+
+        built = self._archive("runtime", dist.RUNTIME_ZIP, key, make)
+        _write_whole(self.folder / "manifest.json", encode_manifest(built.archive.manifest))
+        return built
+
+    def _runtime_tree(self, tree: Path, compiled: CompiledPhp, plan: Recipe, key: str) -> RuntimeManifest:
+        """Fill the layer tree and return its manifest."""
+        extensions = compiled.extensions()
+        absent = [extension.name for extension in self.runtime.extensions if extension.name not in extensions]
+        if absent:
+            raise BuildFailedError(
+                f"PHP was compiled, but it lacks what was asked for: {', '.join(absent)}.",
+                remedy="Report this: the catalogue's flags for it are wrong for this PHP version.",
+                log=compiled.log,
+            )
+        shutil.copytree(compiled.tree, tree, dirs_exist_ok=True)
+        grafted = libraries.graft(tree, compiled.libraries, target=self.runtime.target, base=self.engine.base)
+        ini.write(self.ini_files, tree)
+        bootstrap.write(self.runtime.bootstrap, tree)
+        self._check_policy(tree)
+        return RuntimeManifest(
+            phplayer=__version__,
+            layer=self.names["runtime"],
+            key=key,
+            php=str(self.runtime.php),
+            target=self.runtime.target.name,
+            lambda_runtime=self.runtime.target.lambda_runtime,
+            architecture=self.runtime.architecture,
+            base=self.engine.base.name,
+            engine=self.engine.name,
+            bootstrap=self.runtime.bootstrap,
+            extensions=extensions,
+            configure=plan.configure,
+            sources=(SourceRecord(name="php", version=plan.php, sha256=plan.source_sha256),),
+            libraries=tuple(record for record in compiled.library_records() if record.soname in grafted),
+        )
+
+    def _check_policy(self, tree: Path) -> None:
+        """Refuse what cannot run on live Lambda; warn of what only a run there can tell."""
+        findings = policy.check(tree, target=self.runtime.target, architecture=self.runtime.architecture)
+        errors = [f"{finding.file} {finding.message}" for finding in findings if finding.error]
+        if errors:
+            raise PolicyRefusedError(
+                f"The layer would not run on live Lambda ({len(errors)} finding{'s' if len(errors) > 1 else ''}).",
+                remedy="Build on the target's own base, or drop the extension that brings the library.",
+                details=tuple(errors),
+            )
+        for finding in findings:
+            self.listener(Warned(message=f"{finding.file} {finding.message}."))
+        native = self.runtime.target.native_base
+        if self.engine.base.name != native:
+            self.listener(
+                Noted(
+                    message=f"Compiled on {self.engine.base.name}, not on {native}: it carries its own libraries; "
+                    f"what it needs of glibc was checked against {self.runtime.target.name}."
+                )
+            )
+
+    # -- the vendor layer -----------------------------------------------------------------------------------------
+
+    def vendor_layer(self) -> tuple[BuiltLayer, ...]:
+        """Return vendor.zip; nothing where the project has no composer.json, and then none is left in dist."""
+        if self.project is None:
+            (self.folder / dist.VENDOR_ZIP).unlink(missing_ok=True)
+            return ()
+        project, composer = self.project, self.composer
+        runtime = LayerArchive.read(self.folder / dist.RUNTIME_ZIP).manifest
+        assert isinstance(runtime, RuntimeManifest)  # noqa: S101  it was just written
+        scripts, plugins = self.settings.flag("composer.scripts"), self.settings.flag("composer.plugins")
+        content = vendor.digest(
+            project,
+            composer=composer,
+            php=self.runtime.php,
+            extensions=runtime.extensions,
+            scripts=scripts,
+            plugins=plugins,
+        )
+        key = _digest(__version__, content, self.names["vendor"])
+
+        def make(tree: Path) -> Manifest:
+            packages = vendor.install(
+                project,
+                into=tree,
+                composer=composer,
+                php=self.runtime.php,
+                extensions=runtime.extensions,
+                scripts=scripts,
+                plugins=plugins,
+                listener=self.listener,
+                log=self.folder / "composer.log",
+            )
+            return VendorManifest(
+                phplayer=__version__,
+                layer=self.names["vendor"],
+                key=key,
+                php=str(self.runtime.php),
+                target=self.runtime.target.name,
+                lambda_runtime=self.runtime.target.lambda_runtime,
+                architecture=self.runtime.architecture,
+                composer=composer.version,
+                packages=packages,
+            )
+
+        return (self._archive("vendor", dist.VENDOR_ZIP, key, make),)
+
+    # -- both -----------------------------------------------------------------------------------------------------
+
+    def _archive(self, kind: str, file: str, key: str, make: Callable[[Path], Manifest]) -> BuiltLayer:
+        """Return the archive of that key in dist, making it from the tree that ``make`` fills if need be."""
+        path = self.folder / file
+        present = _archive_of(path, key)
+        if present is not None:
+            return BuiltLayer(archive=present, up_to_date=True)
+        with tempfile.TemporaryDirectory(prefix="tree-", dir=cache.folder("work")) as temporary:
+            tree = Path(temporary)
+            manifest = make(tree)
+            inside = tree / MANIFEST_PATHS[kind]
+            inside.parent.mkdir(parents=True, exist_ok=True)
+            inside.write_bytes(encode_manifest(manifest))
+            began = time.monotonic()
+            self.listener(PhaseStarted(subject=self.subject, phase=f"pack {file}"))
+            archive.pack(tree, path)
+            made = LayerArchive.read(path)
+            outcome = f"{made.size / 1_000_000:.1f} MB zipped, {made.unpacked / 1_000_000:.1f} MB unpacked"
+            self.listener(
+                PhaseFinished(
+                    subject=self.subject, phase=f"pack {file}", seconds=time.monotonic() - began, outcome=outcome
+                )
+            )
+        return BuiltLayer(archive=made, up_to_date=False)
+
+
+def _archive_of(path: Path, key: str) -> LayerArchive | None:
+    """Return the archive if it is there, whole and of that key."""
+    if not path.is_file():
+        return None
+    try:
+        found = LayerArchive.read(path)
+    except UsageError:
+        return None
+    return found if found.manifest.key == key else None
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def _write_whole(path: Path, data: bytes) -> None:
+    if path.is_file() and path.read_bytes() == data:
+        return
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_bytes(data)
+    temporary.replace(path)

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from phplayer.errors import UsageError
+from phplayer.settings import KEYS, Settings, write_example
+
+
+def load(folder: Path, text: str = "", environment: dict[str, str] | None = None, **flags: object) -> Settings:
+    if text:
+        (folder / "phplayer.toml").write_text(text)
+    named = {name.replace("__", "."): value for name, value in flags.items()}
+    return Settings.load(start=folder, flags=named, environment=environment or {})
+
+
+def test_precedence_is_flag_environment_file_default(tmp_path: Path) -> None:
+    text = '[layer]\nname = "file"\n'
+    assert load(tmp_path).text("layer.name") == "php"
+    assert load(tmp_path, text).text("layer.name") == "file"
+    environment = {"PHPLAYER_LAYER_NAME": "env"}
+    assert load(tmp_path, text, environment).text("layer.name") == "env"
+    assert load(tmp_path, text, environment, layer__name="flag").text("layer.name") == "flag"
+
+
+def test_each_value_knows_its_origin(tmp_path: Path) -> None:
+    settings = load(tmp_path, "[build]\njobs = 3\n", {"PHPLAYER_LAYER_NAME": "env"}, php__version="8.2")
+    assert settings.origins["php.version"] == "the command line"
+    assert settings.origins["layer.name"] == "environment variable PHPLAYER_LAYER_NAME"
+    assert settings.origins["build.jobs"] == str(tmp_path / "phplayer.toml")
+    assert settings.origins["build.output"] == "default"
+
+
+def test_the_project_is_the_nearest_folder_above_with_a_settings_file(tmp_path: Path) -> None:
+    (tmp_path / "phplayer.toml").write_text("")
+    deep = tmp_path / "a" / "b"
+    deep.mkdir(parents=True)
+    assert Settings.load(start=deep, environment={}).root == tmp_path
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[php]\nversoin = "8.4"\n', "Did you mean 'version'?"),
+        ("[layre]\n", "Did you mean 'layer'?"),
+        ("[php\n", "not valid TOML"),
+        ("[php]\nversion = 8.4\n", "php.version must be a string"),
+        ("[php]\nextensions = ['a', 1]\n", "must be a list of strings"),
+        ("[build]\njobs = true\n", "must be a whole number"),
+        ("php = 1\n", "must be a table"),
+        ("[php]\nini = { a = [1] }\n", "must be a table"),
+    ],
+)
+def test_mistakes_in_the_file_are_named(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        load(tmp_path, text)
+    assert said in f"{caught.value.message} {caught.value.remedy}"
+    assert "phplayer.toml" in f"{caught.value.message}"
+
+
+def test_the_environment_gives_every_type(tmp_path: Path) -> None:
+    environment = {
+        "PHPLAYER_PHP_EXTENSIONS": "curl, intl",
+        "PHPLAYER_COMPOSER_SCRIPTS": "yes",
+        "PHPLAYER_BUILD_JOBS": "4",
+        "PHPLAYER_PHP_INI": "memory_limit=1G",
+    }
+    settings = load(tmp_path, environment=environment)
+    assert settings.texts("php.extensions") == ("curl", "intl")
+    assert settings.flag("composer.scripts") is True
+    assert settings.number("build.jobs") == 4
+    assert settings.table("php.ini") == {"memory_limit": "1G"}
+    with pytest.raises(UsageError, match="PHPLAYER_BUILD_JOBS"):
+        load(tmp_path, environment={"PHPLAYER_BUILD_JOBS": "many"})
+
+
+def test_the_example_holds_every_key_and_loads_with_all_lines_switched_on(tmp_path: Path) -> None:
+    path = write_example(tmp_path, php="8.4")
+    assert load(tmp_path).values["php.version"] == "8.4"
+    text = path.read_text()
+    path.write_text("\n".join(line.removeprefix("# ") if " = " in line else line for line in text.splitlines()))
+    everything = load(tmp_path)
+    assert {name for name, origin in everything.origins.items() if origin != "default"} == {key.name for key in KEYS}
+    with pytest.raises(UsageError, match="exists already"):
+        write_example(tmp_path, php="8.4")
