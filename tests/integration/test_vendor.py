@@ -158,11 +158,13 @@ def rich_project(workshop: Workshop) -> None:
 
 def test_two_folders_give_the_same_bytes(workshop: Workshop, tmp_path: Path) -> None:
     rich_project(workshop)
-    (workshop.root / ".git").mkdir()
     other = Workshop(tmp_path / "another" / "place" / "altogether")
     shutil.rmtree(other.root)
     shutil.copytree(workshop.root, other.root)
-    subprocess.run(["git", "init", "-q", other.root], check=True)
+    git = ["git", "-C", str(other.folder), "-c", "user.name=x", "-c", "user.email=x@example.org"]
+    subprocess.run(["git", "init", "-q", other.folder], check=True)  # Composer would take its commit for a reference
+    subprocess.run([*git, "add", "."], check=True)
+    subprocess.run([*git, "commit", "-q", "-m", "x"], check=True)
     first, second = workshop.install(), other.install()
     assert content(first) == content(second)
     for place in (str(tmp_path), "/tmp", "/work", str(Path.home()) + "/", str(ROOT), "/usr/"):
