@@ -1,7 +1,146 @@
-"""Placeholder."""
+"""``phplayer invoke``."""
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
-def invoke() -> None:
-    """Nothing yet."""
+import typer
+
+from phplayer.cli import options
+from phplayer.cli.console import Console
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from phplayer.emulator.function import InvokeResult
+
+
+def invoke(
+    context: typer.Context,
+    function_dir: Annotated[
+        Path, typer.Argument(metavar="[FUNCTION_DIR]", help="The function's folder.", show_default=False)
+    ] = Path(),
+    event: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--event", metavar="FILE", help="JSON file with an event, or - for stdin; repeatable. Without one: {}."
+        ),
+    ] = None,
+    payload: Annotated[
+        list[str] | None, typer.Option("--payload", metavar="JSON", help="An event, written out; repeatable.")
+    ] = None,
+    handler: Annotated[
+        str | None,
+        typer.Option(
+            "--handler", metavar="HANDLER", help="What to call. Without it: the Handler in template.yaml, or index."
+        ),
+    ] = None,
+    timeout: Annotated[
+        float, typer.Option("--timeout", metavar="SECONDS", min=0.1, max=900, help="Time that an event may take.")
+    ] = 30.0,
+    _json: options.Json = False,
+    _debug: options.Debug = False,
+) -> None:
+    """Run a function on this machine, with the built layers at /opt as on Lambda.
+
+    The result goes to stdout; the function's log, marked with |, and the figures go to stderr.
+    """
+    from phplayer import dist, invocation
+    from phplayer.emulator import layers
+    from phplayer.emulator.function import FunctionSpec
+    from phplayer.runtime import Architecture
+    from phplayer.settings import Settings
+
+    console = Console.of(context)
+    events = [_read(path) for path in event or ()]
+    events += [invocation.event(text.encode(), "--payload") for text in payload or ()]
+    folder = function_dir.resolve()
+    archives = dist.archives(Settings.load(start=folder))
+    spec = FunctionSpec(
+        folder=folder,
+        layers=layers.unpack(invocation.layers_for(archives, Architecture.of_this_machine())),
+        handler=handler or invocation.handler_of(folder),
+        name=folder.name or "function",
+        timeout=timeout,
+    )
+    results = invocation.invoke_local(
+        spec,
+        events or [b"{}"],
+        on_log=(lambda _line: None) if console.as_json else (lambda line: console.note(f"| {line}")),
+        on_result=(lambda _result: None) if console.as_json else (lambda result: _show(console, result)),
+    )
+    _finish(console, results)
+
+
+def _read(path: Path) -> bytes:
+    from phplayer import invocation
+    from phplayer.errors import UsageError
+
+    if str(path) == "-":
+        return invocation.event(sys.stdin.buffer.read(), "The event on stdin")
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UsageError(
+            f"The event {path} cannot be read: {error.strerror}.", remedy="Name a JSON file, or - for stdin."
+        ) from error
+    return invocation.event(data, str(path))
+
+
+def _show(console: Console, result: InvokeResult) -> None:
+    """Print one result as it comes."""
+    if result.error is None:
+        console.raw(result.payload.decode(errors="replace"))
+    else:
+        console.note(f"Failed with {result.error.type} (request {result.request_id})")
+    init = f", init {result.init_ms:.0f} ms" if result.init_ms is not None else ""
+    console.note(f"Duration {result.duration_ms:.1f} ms{init}, peak memory {result.peak_memory_mb:.1f} MB")
+
+
+def _finish(console: Console, results: Sequence[InvokeResult]) -> None:
+    """Print all results as JSON if asked to, and fail if an event failed."""
+    from phplayer.errors import FunctionFailedError
+
+    failed = [result.error for result in results if result.error is not None]
+    failure = None
+    if failed:
+        first = failed[0]
+        count = f"{len(failed)} of {len(results)} events failed, the first with: " if len(results) > 1 else ""
+        failure = FunctionFailedError(f"{count}{first.type}: {first.message}", details=first.stack)
+    if console.as_json:
+        document: dict[str, Any] = {"results": [_document(result) for result in results]}
+        if failure is not None:
+            document["error"] = {
+                "message": failure.message,
+                "remedy": failure.remedy,
+                "exit_code": failure.exit_code,
+                "log": None,
+                "details": list(failure.details),
+            }
+        console.result(document)
+        if failure is not None:
+            raise typer.Exit(failure.exit_code)
+    if failure is not None:
+        raise failure
+
+
+def _document(result: InvokeResult) -> dict[str, Any]:
+    import json
+
+    try:
+        payload, text = json.loads(result.payload), None
+    except ValueError:  # a streamed result may be anything
+        payload, text = None, result.payload.decode(errors="replace")
+    error = result.error
+    return {
+        "request_id": result.request_id,
+        "payload": payload,
+        "payload_text": text,
+        "error": error and {"type": error.type, "message": error.message, "stack": list(error.stack)},
+        "logs": result.logs,
+        "duration_ms": round(result.duration_ms, 3),
+        "init_ms": None if result.init_ms is None else round(result.init_ms, 3),
+        "peak_memory_mb": round(result.peak_memory_mb, 1),
+    }

@@ -1,0 +1,242 @@
+"""Runs a program as Lambda would: layers at /opt, the function at /var/task, its environment and no other.
+
+The work in the kernel is done by ``jail.py``, a process of its own. It works as root and as an ordinary user, and
+takes every process in the sandbox with it when it dies, as it does when phplayer dies in whatever way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from phplayer.errors import EnvironmentMissingError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+_JAIL = Path(__file__).with_name("jail.py")
+_TMP_BYTES = 512 << 20  # /tmp of a function, unless it asks for more
+_ENDING = 5.0  # seconds that killing may take before it is done the hard way
+_READ = 65536
+
+
+@dataclass(frozen=True, kw_only=True)
+class SandboxSpec:
+    """What to run, and what it sees."""
+
+    command: tuple[str, ...]
+    environment: Mapping[str, str]
+    binds: Mapping[str, Path]  # path inside -> file or folder outside, read-only
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ending:
+    """How the program ended."""
+
+    code: int  # exit status, or minus the number of a signal
+    peak_kb: int  # largest resident size of any of its processes
+
+    def __str__(self) -> str:
+        return f"signal {-self.code}" if self.code < 0 else f"exit status {self.code}"
+
+
+async def first_of(*futures: asyncio.Future[Any], timeout: float | None = None) -> None:  # noqa: ASYNC109
+    """Return when one of the futures is done, or after ``timeout`` seconds; cancels none."""
+    await asyncio.wait(futures, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+
+
+class Sandbox:
+    """A running program. Create it with ``start``; what it prints goes to ``on_output`` as it comes."""
+
+    def __init__(self, spec: SandboxSpec, on_output: Callable[[bytes], None]) -> None:
+        self._spec = spec
+        self._on_output = on_output
+        loop = asyncio.get_running_loop()
+        self.started: asyncio.Future[float] = loop.create_future()  # seconds on the monotonic clock
+        self.ended: asyncio.Future[Ending] = loop.create_future()
+        self._failure: dict[str, Any] = {}
+        self._ending = Ending(code=-9, peak_kb=0)  # unless the jail lives to tell
+        self._pending = b""
+
+    @classmethod
+    async def start(cls, spec: SandboxSpec, on_output: Callable[[bytes], None]) -> Sandbox:
+        """Start the program.
+
+        Raises:
+            EnvironmentMissingError: this machine does not allow the namespaces.
+
+        """
+        if sys.platform != "linux":
+            raise EnvironmentMissingError(
+                "Running a function locally needs Linux namespaces, which this system has not.",
+                remedy="Run phplayer on Linux, for instance in a virtual machine.",
+            )
+        sandbox = cls(spec, on_output)
+        sandbox._spawn()
+        try:
+            await first_of(sandbox.started, sandbox.ended)
+        except BaseException:
+            sandbox.kill()
+            raise
+        if sandbox._failure:
+            sandbox.kill()
+            raise _forbidden(sandbox._failure)
+        return sandbox
+
+    def _spawn(self) -> None:
+        self._staging = tempfile.TemporaryDirectory(prefix="phplayer-sandbox-")
+        self._status, status = os.pipe()
+        self._log, log = os.pipe()
+        specification = {
+            "parent": os.getpid(),
+            "status": status,
+            "staging": self._staging.name,
+            "binds": {target: str(source.resolve()) for target, source in self._spec.binds.items()},
+            "tmp_bytes": _TMP_BYTES,
+            "command": self._spec.command,
+            "environment": dict(self._spec.environment),
+        }
+        try:
+            # A session of its own: Ctrl-C is for phplayer, which then ends the sandbox in order.
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", "-S", str(_JAIL)],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                pass_fds=(status,),
+                start_new_session=True,
+            )
+        finally:
+            os.close(status)
+            os.close(log)
+        assert self._process.stdin is not None  # noqa: S101  it is a pipe
+        self._process.stdin.write(json.dumps(specification).encode())
+        self._process.stdin.close()
+        loop = asyncio.get_running_loop()
+        for descriptor, read in ((self._status, self._read_status), (self._log, self.drain)):
+            os.set_blocking(descriptor, False)
+            loop.add_reader(descriptor, read)
+
+    def drain(self) -> None:
+        """Hand on what the program has printed so far."""
+        while self._log >= 0:
+            try:
+                data = os.read(self._log, _READ)
+            except BlockingIOError:
+                return
+            if data:
+                self._on_output(data)
+            else:
+                self._log = _forget(self._log)
+
+    def peak_kb(self) -> int:
+        """Return the peak resident size, in KiB, summed over the program and its living descendants."""
+        if self.ended.done():
+            return self.ended.result().peak_kb
+        return sum(_high_water(pid) for child in _children(self._process.pid) for pid in _descendants(child))
+
+    def kill(self) -> None:
+        """End the program and all it started; returns when nothing is left. May be called again."""
+        if self._process.poll() is None:
+            self._process.terminate()
+            try:
+                self._process.wait(_ENDING)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        self.drain()
+        self._log = _forget(self._log)
+        self._read_status()
+        self._finish()
+
+    def _read_status(self) -> None:
+        while self._status >= 0:
+            try:
+                data = os.read(self._status, _READ)
+            except BlockingIOError:
+                return
+            if not data:
+                self._finish()
+                return
+            *lines, self._pending = (self._pending + data).split(b"\n")
+            for line in lines:
+                self._note(json.loads(line))
+
+    def _note(self, message: dict[str, Any]) -> None:
+        if "started" in message:
+            self.started.set_result(message["started"] / 1e9)
+        elif "exit" in message:
+            self._ending = Ending(code=message["exit"], peak_kb=message["peak_kb"])
+        else:
+            self._failure = message
+
+    def _finish(self) -> None:
+        """Nothing is left in the sandbox."""
+        self._status = _forget(self._status)
+        self._process.wait()
+        self.drain()
+        self._staging.cleanup()
+        if not self.ended.done():
+            self.ended.set_result(self._ending)
+
+
+def _forget(descriptor: int) -> int:
+    if descriptor >= 0:
+        asyncio.get_running_loop().remove_reader(descriptor)
+        os.close(descriptor)
+    return -1
+
+
+def _forbidden(failure: Mapping[str, Any]) -> EnvironmentMissingError:
+    what, number = failure["error"], failure["errno"]
+    reason = os.strerror(number)
+    if number not in (errno.EPERM, errno.EACCES, errno.ENOSPC, errno.EINVAL, errno.ENOSYS):
+        return EnvironmentMissingError(
+            f"The sandbox could not be set up: {what}: {reason}.", remedy="Check memory and disk space."
+        )
+    switches = {
+        "kernel.unprivileged_userns_clone": ("0", "1"),
+        "kernel.apparmor_restrict_unprivileged_userns": ("1", "0"),
+        "user.max_user_namespaces": ("0", "10000"),
+    }
+    remedy = "Run as root; inside a container, start that with: docker run --privileged"
+    for name, (off, on) in switches.items():
+        path = Path("/proc/sys", *name.split("."))
+        if path.is_file() and path.read_text().strip() == off:
+            remedy = f"Allow them with: sudo sysctl -w {name}={on}   (or run as root)"
+            break
+    return EnvironmentMissingError(
+        f"This machine does not allow the namespaces that a local function runs in ({what}: {reason}).", remedy=remedy
+    )
+
+
+def _children(pid: int) -> tuple[int, ...]:
+    try:
+        return tuple(int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
+    except OSError:  # it has ended
+        return ()
+
+
+def _descendants(pid: int) -> tuple[int, ...]:
+    found: list[int] = []
+    waiting = list(_children(pid))
+    while waiting:
+        found.append(waiting.pop())
+        waiting.extend(_children(found[-1]))
+    return tuple(found)
+
+
+def _high_water(pid: int) -> int:
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:  # it has ended
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith("VmHWM:")), 0)

@@ -1,0 +1,130 @@
+"""Invokes a function on this machine: the built layers at /opt, its folder at /var/task, one event after the other.
+
+The runtime stays alive between the events of a call, as it does on Lambda, and is started anew when it died.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from typing import TYPE_CHECKING
+
+from phplayer.emulator.function import FunctionSpec, InvokeResult, LocalFunction
+from phplayer.emulator.runtime_api import EVENT_LIMIT
+from phplayer.errors import NothingSelectedError, UsageError
+from phplayer.layer import RuntimeManifest
+from phplayer.runtime import Architecture, PhpVersion
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from phplayer.layer import LayerArchive
+
+DEFAULT_HANDLER = "index"
+TEMPLATE = "template.yaml"
+_HANDLER = re.compile(r"""^\s*Handler:\s*(?:"([^"]+)"|'([^']+)'|([^\s"'#]+))\s*(?:#.*)?$""", re.MULTILINE)
+
+
+def event(data: bytes, origin: str) -> bytes:
+    """Check that an event is JSON that Lambda would take, and return it.
+
+    Raises:
+        UsageError: it is not JSON (says the line and column), or too large.
+
+    """
+    try:
+        json.loads(data)
+    except json.JSONDecodeError as error:
+        raise UsageError(
+            f"{origin} is not JSON: {error.msg} at line {error.lineno}, column {error.colno}.",
+            remedy="Correct the event; it may be any JSON value.",
+        ) from error
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        column = error.start - data.rfind(b"\n", 0, error.start)
+        raise UsageError(
+            f"{origin} is not JSON: byte {data[error.start]:#04x} at line {line}, column {column} is not UTF-8.",
+            remedy="Save it as UTF-8.",
+        ) from error
+    except RecursionError as error:
+        raise UsageError(f"{origin} is nested too deeply.", remedy="Make the event flatter.") from error
+    if len(data) > EVENT_LIMIT:
+        raise UsageError(
+            f"{origin} has {len(data):,} bytes; Lambda takes events up to {EVENT_LIMIT:,}.",
+            remedy="Pass a reference to the data instead, such as an S3 key.",
+        )
+    return data
+
+
+def handler_of(folder: Path) -> str:
+    """Return the handler that the function's SAM template names, if it names exactly one; else ``index``."""
+    path = folder / TEMPLATE
+    if path.is_file():
+        found = {match[match.lastindex or 0] for match in _HANDLER.finditer(path.read_text(errors="replace"))}
+        if len(found) == 1:
+            return found.pop()
+    return DEFAULT_HANDLER
+
+
+def layers_for(archives: Sequence[LayerArchive], architecture: Architecture) -> tuple[LayerArchive, ...]:
+    """Return the newest runtime for this architecture, and the vendor layer that was built with it.
+
+    Raises:
+        NothingSelectedError: no runtime was built for the architecture.
+
+    """
+    runtimes = [
+        (PhpVersion.parse(archive.manifest.php), archive)
+        for archive in archives
+        if isinstance(archive.manifest, RuntimeManifest) and archive.manifest.architecture == architecture
+    ]
+    if not runtimes:
+        built = sorted({archive.manifest.architecture for archive in archives})
+        raise NothingSelectedError(
+            f"This machine runs {architecture} functions, but what was built is for {', '.join(built)}.",
+            remedy="Run: phplayer build",
+        )
+    runtime = max(runtimes, key=lambda pair: pair[0])[1]
+    vendor = (
+        archive
+        for archive in archives
+        if archive.path.parent == runtime.path.parent and not isinstance(archive.manifest, RuntimeManifest)
+    )
+    return (runtime, *vendor)
+
+
+def invoke_local(
+    spec: FunctionSpec,
+    events: Sequence[bytes],
+    *,
+    on_log: Callable[[str], None],
+    on_result: Callable[[InvokeResult], None],
+) -> tuple[InvokeResult, ...]:
+    """Serve the events in order and return what came of each. The callbacks are told as it happens.
+
+    Raises:
+        UsageError: the function's folder is none.
+        EnvironmentMissingError: this machine cannot run the sandbox.
+
+    """
+    if not spec.folder.is_dir():
+        raise UsageError(
+            f"There is no function folder {spec.folder}.", remedy="Make one with: phplayer new-function NAME"
+        )
+    return asyncio.run(_serve(spec, events, on_log, on_result))
+
+
+async def _serve(
+    spec: FunctionSpec,
+    events: Sequence[bytes],
+    on_log: Callable[[str], None],
+    on_result: Callable[[InvokeResult], None],
+) -> tuple[InvokeResult, ...]:
+    results = []
+    async with LocalFunction(spec, on_log) as function:
+        for data in events:
+            results.append(await function.invoke(data))
+            on_result(results[-1])
+    return tuple(results)

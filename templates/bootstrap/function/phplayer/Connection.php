@@ -1,0 +1,296 @@
+<?php
+
+declare(strict_types=1);
+
+namespace Phplayer;
+
+/** The peer closed the connection, refused it, or sent what is not HTTP. */
+final class ConnectionLost extends \RuntimeException
+{
+}
+
+/** One HTTP response; header names are in lower case. */
+final class Response
+{
+    /** @param array<string, string> $headers */
+    public function __construct(
+        public readonly int $status,
+        public readonly array $headers,
+        public readonly string $body,
+    ) {
+    }
+}
+
+/**
+ * One keep-alive HTTP/1.1 connection over a stream socket, which every PHP has.
+ *
+ * There is no time limit on an answer: the wait for the next event lasts as long as Lambda freezes the environment.
+ * A lost connection is made anew a bounded number of times.
+ */
+final class Connection
+{
+    private const READ = 65536; // bytes asked of the kernel at once
+    private const HEAD_LIMIT = 1 << 20; // bytes; a head longer than this is not HTTP
+    private const CONNECT_TIMEOUT = 5.0; // seconds
+
+    /** Microseconds before each further attempt; the first repeats at once, for it meets a closed keep-alive. */
+    private const PAUSES = [0, 50_000, 100_000, 200_000, 400_000];
+
+    /** @var resource|null */
+    private $socket = null;
+    private string $buffer = '';
+    private bool $streaming = false;
+    private readonly \Closure $deaf;
+
+    public function __construct(private readonly string $address)
+    {
+        // Socket functions warn about what is handled here. `@` would still call an error handler of the function's.
+        $this->deaf = static fn (): bool => true;
+    }
+
+    /**
+     * Send a whole request and return its response.
+     *
+     * @throws ConnectionLost after the last attempt
+     */
+    public function exchange(string $request): Response
+    {
+        \set_error_handler($this->deaf);
+        try {
+            for ($attempt = 0; ; ++$attempt) {
+                try {
+                    $this->send($request);
+                    return $this->receive();
+                } catch (ConnectionLost $lost) {
+                    $this->close();
+                    if (!isset(self::PAUSES[$attempt])) {
+                        throw $lost;
+                    }
+                    \usleep(self::PAUSES[$attempt]);
+                }
+            }
+        } finally {
+            \restore_error_handler();
+        }
+    }
+
+    /**
+     * Begin a chunked request. Nothing of it is repeated when the connection breaks.
+     *
+     * @throws ConnectionLost
+     */
+    public function begin(string $head): void
+    {
+        // A fresh connection: a keep-alive that the peer has closed would swallow the first chunks.
+        $this->close();
+        $this->guarded(fn () => $this->send($head));
+        $this->streaming = true;
+    }
+
+    /**
+     * Send one chunk.
+     *
+     * @throws ConnectionLost
+     */
+    public function chunk(string $data): void
+    {
+        if ($data !== '') {
+            $this->guarded(fn () => $this->send(\dechex(\strlen($data)) . "\r\n" . $data . "\r\n"));
+        }
+    }
+
+    /**
+     * End a chunked request, with trailers if any, and return the response.
+     *
+     * @throws ConnectionLost
+     */
+    public function finish(string $trailers = ''): Response
+    {
+        $this->streaming = false;
+        return $this->guarded(function () use ($trailers): Response {
+            $this->send("0\r\n" . $trailers . "\r\n");
+            return $this->receive();
+        });
+    }
+
+    public function isStreaming(): bool
+    {
+        return $this->streaming;
+    }
+
+    public function close(): void
+    {
+        if (\is_resource($this->socket)) {
+            \fclose($this->socket);
+        }
+        $this->socket = null;
+        $this->buffer = '';
+        $this->streaming = false;
+    }
+
+    private function guarded(\Closure $work): mixed
+    {
+        \set_error_handler($this->deaf);
+        try {
+            return $work();
+        } catch (ConnectionLost $lost) {
+            $this->close();
+            throw $lost;
+        } finally {
+            \restore_error_handler();
+        }
+    }
+
+    private function send(string $data): void
+    {
+        $socket = $this->socket ??= $this->open();
+        $sent = \fwrite($socket, $data);
+        for ($total = \strlen($data), $done = (int) $sent; $done < $total; $done += $sent) {
+            if ($sent === false || $sent === 0) {
+                throw new ConnectionLost("{$this->address} closed the connection while a request was sent");
+            }
+            $sent = \fwrite($socket, \substr($data, $done, self::READ));
+        }
+    }
+
+    /** @return resource */
+    private function open()
+    {
+        $context = \stream_context_create(['socket' => ['tcp_nodelay' => true]]);
+        $flags = \STREAM_CLIENT_CONNECT;
+        $url = "tcp://{$this->address}";
+        $socket = \stream_socket_client($url, $code, $reason, self::CONNECT_TIMEOUT, $flags, $context);
+        if ($socket === false) {
+            throw new ConnectionLost("cannot connect to {$this->address}: {$reason}");
+        }
+        return $socket;
+    }
+
+    private function receive(): Response
+    {
+        do {
+            [$status, $headers] = $this->head();
+        } while ($status < 200); // 100 Continue and its like announce the real one
+        if ($status === 204 || $status === 304) {
+            $body = '';
+        } elseif (isset($headers['transfer-encoding'])) {
+            $body = $this->chunkedBody($headers['transfer-encoding']);
+        } elseif (isset($headers['content-length'])) {
+            $body = $this->take($this->length($headers['content-length']));
+        } else {
+            $body = $this->rest();
+            $headers['connection'] = 'close';
+        }
+        if (isset($headers['connection']) && \stripos($headers['connection'], 'close') !== false) {
+            $this->close();
+        }
+        return new Response($status, $headers, $body);
+    }
+
+    /** @return array{int, array<string, string>} */
+    private function head(): array
+    {
+        while (($end = \strpos($this->buffer, "\r\n\r\n")) === false) {
+            if (\strlen($this->buffer) > self::HEAD_LIMIT) {
+                throw new ConnectionLost("{$this->address} sent a head that does not end");
+            }
+            $this->fill();
+        }
+        $lines = \explode("\r\n", \substr($this->buffer, 0, $end));
+        $this->buffer = \substr($this->buffer, $end + 4);
+        if (\preg_match('~^HTTP/1\.[01] ([1-5]\d\d)(?: |$)~D', $lines[0], $match) !== 1) {
+            throw new ConnectionLost("{$this->address} sent no HTTP status line");
+        }
+        $headers = [];
+        for ($i = 1, $count = \count($lines); $i < $count; ++$i) {
+            $colon = \strpos($lines[$i], ':');
+            if ($colon === false) {
+                throw new ConnectionLost("{$this->address} sent a header without a colon");
+            }
+            $headers[\strtolower(\substr($lines[$i], 0, $colon))] = \trim(\substr($lines[$i], $colon + 1), " \t");
+        }
+        return [(int) $match[1], $headers];
+    }
+
+    private function length(string $text): int
+    {
+        if ($text === '' || \strlen($text) > 15 || \strspn($text, '0123456789') !== \strlen($text)) {
+            throw new ConnectionLost("{$this->address} sent the content length '{$text}'");
+        }
+        return (int) $text;
+    }
+
+    private function chunkedBody(string $coding): string
+    {
+        if (\strtolower($coding) !== 'chunked') {
+            throw new ConnectionLost("{$this->address} sent the unknown transfer coding '{$coding}'");
+        }
+        $body = '';
+        do {
+            $size = \rtrim(\explode(';', $this->line(), 2)[0], " \t");
+            if ($size === '' || \strlen($size) > 12 || \strspn($size, '0123456789abcdefABCDEF') !== \strlen($size)) {
+                throw new ConnectionLost("{$this->address} sent the chunk size '{$size}'");
+            }
+            $length = (int) \hexdec($size);
+            if ($length > 0) {
+                $body .= $this->take($length);
+                if ($this->take(2) !== "\r\n") {
+                    throw new ConnectionLost("{$this->address} sent a chunk longer than its size");
+                }
+            }
+        } while ($length > 0);
+        while ($this->line() !== '') { // trailers: the Runtime API sends none that matter
+        }
+        return $body;
+    }
+
+    private function line(): string
+    {
+        while (($end = \strpos($this->buffer, "\r\n")) === false) {
+            if (\strlen($this->buffer) > self::HEAD_LIMIT) {
+                throw new ConnectionLost("{$this->address} sent a line that does not end");
+            }
+            $this->fill();
+        }
+        $line = \substr($this->buffer, 0, $end);
+        $this->buffer = \substr($this->buffer, $end + 2);
+        return $line;
+    }
+
+    private function take(int $length): string
+    {
+        while (\strlen($this->buffer) < $length) {
+            $this->fill();
+        }
+        if (\strlen($this->buffer) === $length) {
+            $taken = $this->buffer;
+            $this->buffer = '';
+            return $taken;
+        }
+        $taken = \substr($this->buffer, 0, $length);
+        $this->buffer = \substr($this->buffer, $length);
+        return $taken;
+    }
+
+    /** Everything up to the end of the connection: how HTTP/1.0 ends a body. */
+    private function rest(): string
+    {
+        try {
+            for (;;) {
+                $this->fill();
+            }
+        } catch (ConnectionLost) {
+            return $this->take(\strlen($this->buffer));
+        }
+    }
+
+    private function fill(): void
+    {
+        // Unlike fread(), this is one system call and no wait before it.
+        $data = $this->socket === null ? false : \stream_socket_recvfrom($this->socket, self::READ);
+        if ($data === false || $data === '') {
+            throw new ConnectionLost("{$this->address} closed the connection while an answer was awaited");
+        }
+        $this->buffer .= $data;
+    }
+}
