@@ -150,7 +150,7 @@ MANIFEST_PATHS = {"runtime": "phplayer.json", "vendor": "vendor/phplayer.json"}
 
 def encode_manifest(manifest: Manifest) -> bytes:
     """Return the manifest as indented JSON, the same bytes for the same manifest."""
-    return msgspec.json.format(msgspec.json.encode(manifest, order="deterministic"), indent=2) + b"\n"
+    return msgspec.json.format(msgspec.json.encode(manifest, order="deterministic", enc_hook=str), indent=2) + b"\n"
 
 
 def decode_manifest(data: bytes) -> Manifest:
