@@ -221,13 +221,8 @@ def _aws_domains() -> tuple[str, ...]:
     """Return the domains of AWS's endpoints, with a leading dot, from botocore's data."""
     import botocore.session
 
-    session = botocore.session.Session()
-    resolver = session.get_component("endpoint_resolver")
-    names = {
-        resolver.get_partition_dns_suffix(partition, variant)
-        for partition in session.get_available_partitions()
-        for variant in (None, ["dualstack"])
-    }
+    partitions = botocore.session.Session().get_data("partitions")["partitions"]
+    names = {each["outputs"].get(kind) for each in partitions for kind in ("dnsSuffix", "dualStackDnsSuffix")}
     return tuple(f".{name}" for name in names if name)
 
 

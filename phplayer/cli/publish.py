@@ -11,9 +11,13 @@ from phplayer.cli import options
 from phplayer.cli.console import Console, megabytes
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from phplayer.aws import Aws, Identity
     from phplayer.publishing import Outcome, Result
     from phplayer.settings import Settings
+
+_GAP = 3  # columns between two cells of a table on a terminal
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be published, and change nothing.")]
 
@@ -95,10 +99,21 @@ def _report(console: Console, result: Result, identity: Identity, document: dict
     if console.as_json and error is not None:
         console.result({**document, "error": console.error_document(error)})
         raise typer.Exit(error.exit_code)
-    rows = [_row(outcome) for outcome in result.outcomes]
-    console.result(document, console.table("layer", "region", "version", "what happened", "size", "ARN", rows=rows))
+    console.result(document, *_renderables(console, result))
     if error is not None:
         raise error
+
+
+def _renderables(console: Console, result: Result) -> Iterator[Any]:
+    """Yield the table; where the terminal is too narrow for them, the ARNs follow it, for a folded one is no use."""
+    columns = ("layer", "region", "version", "what happened", "size", "ARN")
+    rows = [_row(outcome) for outcome in result.outcomes]
+    width = sum(max(len(cell) for cell in cells) + _GAP for cells in zip(columns, *rows, strict=True))
+    if not console.out.is_terminal or width <= console.out.width:
+        yield console.table(*columns, rows=rows)
+        return
+    yield console.table(*columns[:-1], rows=[row[:-1] for row in rows])
+    yield "\n".join(str(outcome.arn) for outcome in result.outcomes if outcome.arn is not None)
 
 
 def _row(outcome: Outcome) -> tuple[str, ...]:

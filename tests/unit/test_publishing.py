@@ -1,0 +1,317 @@
+from __future__ import annotations
+
+import base64
+import hashlib
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from phplayer import ledger, publishing
+from phplayer.aws import LayerVersion
+from phplayer.aws_refusals import OutcomeUnknownError
+from phplayer.errors import AwsRefusedError, PolicyRefusedError, PublishedInPartError, UsageError
+from phplayer.events import Event, PhaseFinished, PhaseStarted
+from phplayer.layer import LayerArchive, LayerArn
+from phplayer.ledger import Ledger
+from phplayer.publishing import Happened, Result, Step
+from tests.layers import archive, runtime_manifest, vendor_manifest
+
+ACCOUNT = "123456789012"
+REGIONS = ("eu-west-1", "us-east-1")
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PHPLAYER_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def archives(tmp_path: Path) -> tuple[LayerArchive, ...]:
+    return (archive(tmp_path / "runtime.zip", runtime_manifest()), archive(tmp_path / "vendor.zip", vendor_manifest()))
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "ledger.json"
+
+
+def plan(archives: tuple[LayerArchive, ...], path: Path, regions: tuple[str, ...] = REGIONS) -> tuple[Step, ...]:
+    return publishing.plan(archives, regions, ledger.read(path), endpoint="aws", account=ACCOUNT)
+
+
+@dataclass
+class FakeAws:
+    """Layer versions in memory. ``before`` may raise in a region before a call takes effect, ``after`` after it."""
+
+    before: Callable[[str], None] = lambda _region: None
+    after: Callable[[str], None] = lambda _region: None
+    digest: str = ""  # what it claims to hold, when not what was sent
+    layers: dict[tuple[str, str], list[LayerVersion]] = field(default_factory=dict)
+    calls: list[str] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def publish(
+        self, region: str, *, layer: str, archive: bytes, description: str, **_described: object
+    ) -> LayerVersion:
+        self.before(region)
+        with self.lock:
+            self.calls.append(f"publish {region} {layer}")
+            versions = self.layers.setdefault((region, layer), [])
+            version = LayerVersion(
+                arn=LayerArn(partition="aws", region=region, account=ACCOUNT, name=layer, version=len(versions) + 1),
+                description=description,
+                code_sha256=self.digest or base64.b64encode(hashlib.sha256(archive).digest()).decode(),
+                size=len(archive),
+            )
+            versions.append(version)
+        self.after(region)
+        return version
+
+    def versions(self, region: str, layer: str) -> Iterator[LayerVersion]:
+        with self.lock:
+            self.calls.append(f"list {region} {layer}")
+            versions = list(self.layers.get((region, layer), ()))
+        yield from reversed(versions)
+
+    def version(self, region: str, layer: str, number: int) -> LayerVersion:
+        with self.lock:
+            self.calls.append(f"get {region} {layer} {number}")
+            return self.layers[region, layer][number - 1]
+
+    @property
+    def published(self) -> list[str]:
+        return sorted(call for call in self.calls if call.startswith("publish"))
+
+
+def happened(result: Result) -> list[Happened]:
+    return [outcome.happened for outcome in result.outcomes]
+
+
+def in_region(refused: str, error: Exception) -> Callable[[str], None]:
+    def act(region: str) -> None:
+        if region == refused:
+            raise error
+
+    return act
+
+
+def test_the_plan_is_every_archive_in_every_region_in_order(archives: tuple[LayerArchive, ...], path: Path) -> None:
+    steps = plan(archives, path)
+    assert [step.title for step in steps] == [
+        "eu-west-1 php-84-x86_64",
+        "eu-west-1 php-vendor",
+        "us-east-1 php-84-x86_64",
+        "us-east-1 php-vendor",
+    ]
+    assert steps == plan(archives, path)
+
+
+def test_the_same_vendor_layer_of_two_builds_is_one_step(tmp_path: Path, path: Path) -> None:
+    twice = tuple(archive(tmp_path / name / "vendor.zip", vendor_manifest()) for name in ("a", "b"))
+    assert len(plan(twice, path, ("eu-west-1",))) == 1
+
+
+def test_two_different_archives_of_one_name_are_refused(tmp_path: Path, path: Path) -> None:
+    differing = tuple(
+        archive(tmp_path / name / "vendor.zip", vendor_manifest(architecture=name)) for name in ("x86_64", "arm64")
+    )
+    with pytest.raises(UsageError, match="differ, and both are named php-vendor"):
+        plan(differing, path)
+
+
+def test_a_manifest_with_a_name_that_lambda_refuses_is_refused(tmp_path: Path, path: Path) -> None:
+    with pytest.raises(UsageError, match="cannot name a layer"):
+        plan((archive(tmp_path / "a.zip", runtime_manifest(layer="a b")),), path)
+
+
+def test_an_archive_over_the_limit_is_refused_before_anything_is_sent(
+    archives: tuple[LayerArchive, ...], path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publishing, "DIRECT_UPLOAD_LIMIT", archives[0].size - 1)
+    with pytest.raises(PolicyRefusedError, match="at most"):
+        plan(archives, path)
+
+
+def test_all_is_published_and_recorded(archives: tuple[LayerArchive, ...], path: Path) -> None:
+    result = publishing.execute(plan(archives, path), FakeAws(), path)
+    assert result.error is None
+    assert happened(result) == [Happened.PUBLISHED] * 4
+    recorded = ledger.read(path)
+    assert sorted(entry.arn for entry in recorded.entries) == sorted(str(each.arn) for each in result.outcomes)
+    assert {entry.kind for entry in recorded.entries} == {"runtime", "vendor"}
+
+
+def test_unchanged_content_costs_no_call(archives: tuple[LayerArchive, ...], path: Path) -> None:
+    publishing.execute(plan(archives, path), FakeAws(), path)
+    second = FakeAws()
+    result = publishing.execute(plan(archives, path), second, path)
+    assert happened(result) == [Happened.UNCHANGED] * 4
+    assert second.calls == []
+
+
+def test_a_clean_clone_finds_what_aws_has(archives: tuple[LayerArchive, ...], path: Path) -> None:
+    aws = FakeAws()
+    publishing.execute(plan(archives, path), aws, path)
+    before = path.read_bytes()
+    path.unlink()
+    result = publishing.execute(plan(archives, path), aws, path)
+    assert happened(result) == [Happened.FOUND] * 4
+    assert len(aws.published) == 4
+    assert path.read_bytes() == before
+
+
+def test_the_digest_decides_and_not_the_description(tmp_path: Path, path: Path) -> None:
+    aws = FakeAws()
+    for content in (b"one", b"two"):  # the same build key, other bytes
+        built = (archive(tmp_path / "runtime.zip", runtime_manifest(), content),)
+        result = publishing.execute(plan(built, path, ("eu-west-1",)), aws, path)
+        assert happened(result) == [Happened.PUBLISHED]
+    assert [entry.version for entry in ledger.read(path).entries] == [1, 2]
+
+
+def test_versions_of_other_builds_are_not_fetched(archives: tuple[LayerArchive, ...], path: Path) -> None:
+    aws = FakeAws()
+    other = LayerArn(partition="aws", region="eu-west-1", account=ACCOUNT, name="php-84-x86_64", version=1)
+    aws.layers["eu-west-1", "php-84-x86_64"] = [LayerVersion(arn=other, description="by hand")]
+    publishing.execute(plan(archives[:1], path, ("eu-west-1",)), aws, path)
+    assert not [call for call in aws.calls if call.startswith("get")]
+
+
+def test_going_back_to_older_content_makes_its_version_current(tmp_path: Path, path: Path) -> None:
+    aws = FakeAws()
+    for content in (b"one", b"two", b"one"):
+        built = (archive(tmp_path / "runtime.zip", runtime_manifest(), content),)
+        result = publishing.execute(plan(built, path, ("eu-west-1",)), aws, path)
+    assert happened(result) == [Happened.UNCHANGED]
+    (current,) = ledger.read(path).current()
+    assert current.version == 1
+
+
+def test_a_preview_says_what_would_be_and_changes_nothing(archives: tuple[LayerArchive, ...], path: Path) -> None:
+    aws = FakeAws()
+    result = publishing.preview(plan(archives, path), aws)
+    assert happened(result) == [Happened.WOULD_PUBLISH] * 4
+    assert aws.published == []
+    assert not path.exists()
+    publishing.execute(plan(archives, path, ("eu-west-1",)), aws, path)
+    before = path.read_bytes()
+    assert happened(publishing.preview(plan(archives[:1], path), aws)) == [Happened.UNCHANGED, Happened.WOULD_PUBLISH]
+    path.unlink()
+    assert happened(publishing.preview(plan(archives[:1], path, ("eu-west-1",)), aws)) == [Happened.WOULD_RECORD]
+    assert not path.exists()
+    assert before
+
+
+def test_a_refusing_region_does_not_stop_the_others(archives: tuple[LayerArchive, ...], path: Path) -> None:
+    refusal = AwsRefusedError("These credentials lack it.", remedy="Allow it.", details=("AWS says: no",))
+    aws = FakeAws(before=in_region("eu-west-1", refusal))
+    result = publishing.execute(plan(archives, path), aws, path)
+    assert happened(result) == [Happened.FAILED] * 2 + [Happened.PUBLISHED] * 2
+    assert {entry.region for entry in ledger.read(path).entries} == {"us-east-1"}
+    error = result.error
+    assert isinstance(error, PublishedInPartError)
+    assert error.exit_code == 8
+    assert "2 of 4" in error.message
+    assert "Allow it." in error.remedy
+    assert "eu-west-1 php-vendor: These credentials lack it." in error.details
+
+    completed = publishing.execute(plan(archives, path), FakeAws(), path)
+    assert happened(completed) == [Happened.PUBLISHED] * 2 + [Happened.UNCHANGED] * 2
+
+
+def test_when_all_fail_for_one_reason_it_is_that_reason(archives: tuple[LayerArchive, ...], path: Path) -> None:
+    refusal = AwsRefusedError("The credentials have expired.", remedy="Sign in again.")
+    aws = FakeAws(before=lambda _region: (_ for _ in ()).throw(refusal))
+    result = publishing.execute(plan(archives, path), aws, path)
+    assert result.error is refusal
+
+
+def test_when_all_fail_for_several_reasons_each_is_told(archives: tuple[LayerArchive, ...], path: Path) -> None:
+    def refuse(region: str) -> None:
+        raise AwsRefusedError(f"Refused in {region}.", remedy="Ask.")
+
+    error = publishing.execute(plan(archives, path), FakeAws(before=refuse), path).error
+    assert isinstance(error, AwsRefusedError)
+    assert error.exit_code == 7
+    assert "us-east-1 php-vendor: Refused in us-east-1." in error.details
+
+
+def test_after_an_unknown_outcome_the_version_is_looked_for(archives: tuple[LayerArchive, ...], path: Path) -> None:
+    aws = FakeAws(after=in_region("eu-west-1", OutcomeUnknownError("no answer", remedy="again")))
+    result = publishing.execute(plan(archives, path), aws, path)
+    assert happened(result) == [Happened.PUBLISHED] * 4
+    assert len(aws.published) == 4
+
+
+def test_an_unknown_outcome_that_came_to_nothing_is_a_failure(archives: tuple[LayerArchive, ...], path: Path) -> None:
+    aws = FakeAws(before=in_region("eu-west-1", OutcomeUnknownError("no answer", remedy="again")))
+    result = publishing.execute(plan(archives[:1], path), aws, path)
+    assert happened(result) == [Happened.FAILED, Happened.PUBLISHED]
+
+
+def test_a_version_that_does_not_hold_what_was_sent_is_not_recorded(
+    archives: tuple[LayerArchive, ...], path: Path
+) -> None:
+    result = publishing.execute(plan(archives, path), FakeAws(digest="else="), path)
+    assert happened(result) == [Happened.FAILED] * 4
+    assert ledger.read(path) == Ledger()
+
+
+def test_an_archive_that_changes_meanwhile_is_not_published(archives: tuple[LayerArchive, ...], path: Path) -> None:
+    steps = plan(archives[:1], path, ("eu-west-1",))
+    archives[0].path.write_bytes(b"other")
+    aws = FakeAws()
+    result = publishing.execute(steps, aws, path)
+    assert happened(result) == [Happened.FAILED]
+    assert aws.published == []
+
+
+def test_an_arn_that_cannot_be_recorded_is_told_and_found_again(
+    archives: tuple[LayerArchive, ...], path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_path: Path, _entry: ledger.Entry) -> None:
+        raise OSError(28, "No space left on device")
+
+    aws = FakeAws()
+    with monkeypatch.context() as patched:
+        patched.setattr(ledger, "record", full)
+        result = publishing.execute(plan(archives[:1], path, ("eu-west-1",)), aws, path)
+    error = result.outcomes[0].error
+    assert error is not None
+    assert "layer:php-84-x86_64:1 exists" in error.message
+    again = publishing.execute(plan(archives[:1], path, ("eu-west-1",)), aws, path)
+    assert happened(again) == [Happened.FOUND]
+    assert len(aws.published) == 1
+
+
+def test_ctrl_c_finishes_and_records_what_is_under_way(archives: tuple[LayerArchive, ...], path: Path) -> None:
+    regions = tuple(f"xx-test-{number}" for number in range(30))
+    begun, go_on = threading.Semaphore(0), threading.Event()
+
+    def wait(_region: str) -> None:
+        begun.release()
+        go_on.wait(10)
+
+    def press(event: Event) -> None:
+        if isinstance(event, PhaseStarted) and event.subject == regions[-1]:
+            for _ in range(publishing.CONCURRENCY):
+                begun.acquire(timeout=10)
+            threading.Timer(0.05, go_on.set).start()
+            raise KeyboardInterrupt
+
+    aws = FakeAws(before=wait)
+    with pytest.raises(KeyboardInterrupt):
+        publishing.execute(plan(archives[:1], path, regions), aws, path, listen=press)
+    assert len(aws.published) == publishing.CONCURRENCY
+    assert len(ledger.read(path).entries) == publishing.CONCURRENCY
+
+
+def test_each_step_is_told_with_what_came_of_it(archives: tuple[LayerArchive, ...], path: Path) -> None:
+    events: list[Event] = []
+    publishing.execute(plan(archives[:1], path, ("eu-west-1",)), FakeAws(), path, listen=events.append)
+    (finished,) = [event for event in events if isinstance(event, PhaseFinished)]
+    assert (finished.subject, finished.phase) == ("eu-west-1", "php-84-x86_64")
+    assert finished.outcome == "published, version 1"
