@@ -128,10 +128,12 @@ class _Flow:
         )
         # Composer's project is read and held against the runtime now: a refusal must not come after the compile.
         asked = {extension.name: str(runtime.php) for extension in runtime.extensions}
-        self.project = vendor.read_project(settings.root) if vendor.has_project(settings.root) else None
-        if self.project is not None:
+        self.project = None
+        if vendor.has_project(settings.root):
+            outputs = (settings.path("build.output"), settings.path("publish.ledger"))
+            self.project = vendor.read_project(settings.root, outputs=outputs)
             vendor.check(self.project, php=runtime.php, extensions=asked)
-            self.composer = vendor.find_composer(settings.text("composer.bin"))
+            self.composer = vendor.find_composer(settings.text("composer.bin"), relative_to=settings.root)
 
     def _layer_name(self, kind: str) -> LayerName:
         pattern = self.settings.text(f"layer.{kind}")
@@ -152,6 +154,8 @@ class _Flow:
         """Return runtime.zip, made unless the one in dist is of the same key."""
         release = catalog.load().release(str(self.runtime.php))
         plan = recipe.recipe(self.runtime, release=release, base=self.engine.base)
+        if self.source is not None:  # a wrong file is refused even where the compile is there already
+            sources.verify(self.source, release)
         self.engine.require(plan.packages)
         compile_key = plan.key(scripts=compiling.scripts(plan), fingerprint=self.engine.fingerprint(plan.packages))
         key = _digest(

@@ -52,7 +52,7 @@ def examine(settings: Settings) -> tuple[Check, ...]:
     checks = [_packages(engine, engine.base.packages_for(runtime.extensions), "compiler and libraries")]
     if vendor.has_project(settings.root):
         if settings.text("composer.bin") or shutil.which("composer"):
-            composer = vendor.find_composer(settings.text("composer.bin"))
+            composer = vendor.find_composer(settings.text("composer.bin"), relative_to=settings.root)
             checks.append(Check(name="Composer", ok=True, found=f"{composer.version} ({composer.path})"))
         else:
             checks.append(_packages(engine, engine.base.composer, "Composer"))

@@ -41,9 +41,7 @@ def fetch(release: Release, *, file: Path | None, subject: str, listener: Listen
 
     """
     if file is not None:
-        if not file.is_file():
-            raise UsageError(f"There is no file {file}.", remedy="Give --source the path of a PHP source tarball.")
-        _verify(file, release, origin=str(file))
+        verify(file, release)
         return file
     kept = cache.folder("sources") / f"php-{release.version}.tar.xz"
     with cache.lock(kept.name):
@@ -52,6 +50,19 @@ def fetch(release: Release, *, file: Path | None, subject: str, listener: Listen
                 return kept
             kept.unlink()
         return _download(release, kept, subject=subject, listener=listener)
+
+
+def verify(file: Path, release: Release) -> None:
+    """Check a tarball that the user has.
+
+    Raises:
+        UsageError: there is no such file.
+        BuildFailedError: it is not this release.
+
+    """
+    if not file.is_file():
+        raise UsageError(f"There is no file {file}.", remedy="Give --source the path of a PHP source tarball.")
+    _verify(file, release, origin=str(file))
 
 
 def _download(release: Release, kept: Path, *, subject: str, listener: Listener) -> Path:

@@ -30,6 +30,6 @@ fi
 
 echo "Making .venv ..." >&2
 "$python" -m venv --clear .venv
-.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
-.venv/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+.venv/bin/pip install --quiet --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+.venv/bin/pip install --quiet --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 printf '%s\n' "$wanted" >.venv/made-from

@@ -105,6 +105,7 @@ def tools() -> Callable[[str], Path]:
                 home / "bin" / "pip",
                 "install",
                 "-q",
+                "--no-deps",  # all are listed, and pip takes requirements with extras for unpinned ones
                 "--require-hashes",
                 "-r",
                 requirements,

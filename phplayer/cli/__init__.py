@@ -24,6 +24,7 @@ app = typer.Typer(
     help="Build the PHP you ask for as AWS Lambda layers, publish them to your account, run functions on them.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain help: rich would double the time until it is there
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(init.init)

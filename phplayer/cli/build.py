@@ -18,26 +18,29 @@ if TYPE_CHECKING:
 def build(
     context: typer.Context,
     php: Annotated[
-        str | None, typer.Option("--php", metavar="VERSION", help="Branch or exact version. \\[php.version]")
+        str | None, typer.Option("--php", metavar="VERSION", help="Branch or exact version. [php.version]")
     ] = None,
     extension: Annotated[
         list[str] | None,
         typer.Option(
-            "--extension", "-e", metavar="NAME", help="Extension, or set of them; repeatable. \\[php.extensions]"
+            "--extension", "-e", metavar="NAME", help="Extension, or set of them; repeatable. [php.extensions]"
         ),
     ] = None,
     source: Annotated[
         Path | None, typer.Option("--source", metavar="FILE", help="PHP's source tarball, instead of fetching it.")
     ] = None,
-    jobs: Annotated[int | None, typer.Option("--jobs", "-j", min=0, help="Compilers at once. \\[build.jobs]")] = None,
+    jobs: Annotated[int | None, typer.Option("--jobs", "-j", min=0, help="Compilers at once. [build.jobs]")] = None,
     output: options.Output = None,
     composer: Annotated[
-        str | None, typer.Option("--composer", metavar="PROGRAM", help="The Composer to run. \\[composer.bin]")
+        str | None, typer.Option("--composer", metavar="PROGRAM", help="The Composer to run. [composer.bin]")
     ] = None,
     _json: options.Json = False,
     _debug: options.Debug = False,
 ) -> None:
-    """Compile PHP and pack it as a Lambda layer, with Composer's packages beside it."""
+    """Compile PHP and pack it as a Lambda layer.
+
+    Where the folder has a composer.json, its packages become a second layer.
+    """
     from phplayer import building, catalog
     from phplayer.engines.host import HostEngine
     from phplayer.runtime import Architecture, BootstrapMode

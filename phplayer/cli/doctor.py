@@ -17,7 +17,7 @@ def doctor(
     _json: options.Json = False,
     _debug: options.Debug = False,
 ) -> None:
-    """Check that this machine has what `phplayer build` needs here."""
+    """Check what a build needs of this machine."""
     from phplayer import diagnosis
     from phplayer.settings import Settings
 

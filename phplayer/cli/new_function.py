@@ -34,7 +34,10 @@ def new_function(
     _json: options.Json = False,
     _debug: options.Debug = False,
 ) -> None:
-    """Write a PHP function with a test event and a SAM template wired to the published layers."""
+    """Write a function wired to the published layers.
+
+    It comes with a test event, an AWS SAM template and the next commands.
+    """
     from phplayer import catalog, scaffold
     from phplayer.settings import Settings
 

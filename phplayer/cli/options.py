@@ -27,18 +27,18 @@ Debug = Annotated[bool, typer.Option("--debug", help="Print a traceback with an 
 
 Region = Annotated[
     list[str] | None,
-    typer.Option("--region", "-r", metavar="REGION", help="Region to work in; repeatable. \\[publish.regions]"),
+    typer.Option("--region", "-r", metavar="REGION", help="Region to work in; repeatable. [publish.regions]"),
 ]
 EndpointUrl = Annotated[
     str | None,
-    typer.Option("--endpoint-url", metavar="URL", help="Another endpoint than AWS. \\[publish.endpoint_url]"),
+    typer.Option("--endpoint-url", metavar="URL", help="Another endpoint than AWS. [publish.endpoint_url]"),
 ]
-Profile = Annotated[str | None, typer.Option("--profile", help="AWS profile. \\[publish.profile]")]
+Profile = Annotated[str | None, typer.Option("--profile", help="AWS profile. [publish.profile]")]
 Ledger = Annotated[
-    Path | None, typer.Option("--ledger", metavar="FILE", help="Record of published layers. \\[publish.ledger]")
+    Path | None, typer.Option("--ledger", metavar="FILE", help="Record of published layers. [publish.ledger]")
 ]
 Output = Annotated[
-    Path | None, typer.Option("--output", "-o", metavar="DIR", help="Folder of the archives. \\[build.output]")
+    Path | None, typer.Option("--output", "-o", metavar="DIR", help="Folder of the archives. [build.output]")
 ]
 
 

@@ -1,0 +1,231 @@
+"""`phplayer build` for real: the layer it makes, what a second run does, interruption, reproducibility, full disks."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from phplayer import catalog, elf, policy
+from phplayer.layer import LayerArchive, RuntimeManifest
+from phplayer.runtime import Architecture
+from tests.conftest import SCRIPTS, WORK, Built, Phplayer, cache_folder
+
+
+def php(built: Built, *arguments: str) -> str:
+    """Run the layer's PHP where it lies, with its own configuration."""
+    extensions = built.tree / "lib" / "php" / "extensions"
+    scan = built.tree / "etc" / "php" / "conf.d"
+    done = subprocess.run(
+        [built.php, "-c", built.tree / "etc" / "php" / "php.ini", "-d", f"extension_dir={extensions}", *arguments],
+        env={"PHP_INI_SCAN_DIR": str(scan), "LD_LIBRARY_PATH": "/lib64:/usr/lib64"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    return done.stdout
+
+
+def test_the_layer_is_laid_out_as_documented(built: Built) -> None:
+    files = {path.relative_to(built.tree).as_posix() for path in built.tree.rglob("*") if path.is_file()}
+    assert {"bootstrap", "bin/php", "etc/php/php.ini", "phplayer.json", "lib/php/extensions/opcache.so"} <= files
+    tops = {file.split("/")[0] for file in files}
+    assert tops == {"bootstrap", "bin", "lib", "etc", "phplayer", "phplayer.json"}
+    assert (built.tree / "bootstrap").read_text().startswith("#!/opt/bin/php\n")
+    assert all(os.access(built.tree / name, os.X_OK) for name in ("bootstrap", "bin/php"))
+
+
+def test_php_has_what_was_asked_for_and_our_ini(built: Built) -> None:
+    manifest = LayerArchive.read(built.dist / "runtime.zip").manifest
+    assert isinstance(manifest, RuntimeManifest)
+    loaded = {
+        name.lower().removeprefix("zend ")
+        for name in json.loads(php(built, "-r", "echo json_encode(get_loaded_extensions());"))
+    }
+    asked = {*catalog.load().sets["default"], "opcache"}
+    assert asked <= loaded
+    assert asked <= set(manifest.extensions)
+    assert (
+        php(built, "-r", 'echo PHP_VERSION, ini_get("display_errors"), opcache_get_status() !== false;')
+        == f"{manifest.php}01"
+    )
+
+
+def test_libraries_are_grafted_and_nothing_of_glibc_is(built: Built) -> None:
+    target = catalog.load().target("al2023")
+    carried = {path.name for path in (built.tree / "lib").glob("*.so*")}
+    assert {"libcurl.so.4", "libxml2.so.2", "libssl.so.3"} <= carried
+    assert not carried & (target.glibc_sonames | target.never_grafted)
+    assert policy.check(built.tree, target=target, architecture=Architecture.of_this_machine()) == ()
+    # The loader is asked what it really takes, with Lambda's search path in the way.
+    listed = subprocess.run(
+        ["ldd", built.php], env={"LD_LIBRARY_PATH": "/lib64"}, capture_output=True, text=True, check=True
+    )
+    for soname, path in re.findall(r"(\S+) => (\S+)", listed.stdout):
+        if soname in carried:
+            assert Path(path).is_relative_to(built.tree), f"{soname} comes from {path}"
+
+
+def test_nothing_is_left_of_symbols_or_of_this_machine(built: Built) -> None:
+    here = {str(cache_folder()).encode(), str(Path.home()).encode() + b"/", str(WORK).encode()}
+    for path in elf.files(built.tree):
+        data = path.read_bytes()
+        assert b".debug_info" not in data, path
+        assert not any(place in data for place in here), path
+    with zipfile.ZipFile(built.dist / "runtime.zip") as archive:
+        assert {entry.date_time for entry in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+
+
+def test_the_manifest_is_in_the_zip_and_beside_it(built: Built) -> None:
+    assert (built.tree / "phplayer.json").read_bytes() == (built.dist / "manifest.json").read_bytes()
+    manifest = json.loads((built.dist / "manifest.json").read_text())
+    assert manifest["layer"] == f"php-84-{Architecture.of_this_machine()}"
+    assert manifest["sources"][0]["sha256"] == catalog.load().release("8.4").sha256
+    grafts = {library["soname"]: library["package"] for library in manifest["libraries"]}
+    assert grafts["libcurl.so.4"] == "curl"
+
+
+def test_a_second_build_does_nothing_and_says_so(built: Built, phplayer: Phplayer) -> None:
+    project = built.dist.parents[1]
+    before = {path.name: path.stat().st_mtime_ns for path in built.dist.iterdir()}
+    done = phplayer("build", "--json", cwd=project)
+    document = json.loads(done.stdout)
+    assert [layer["up_to_date"] for layer in document["layers"]] == [True, True]
+    assert "up to date: nothing to do" in done.stderr
+    assert {path.name: path.stat().st_mtime_ns for path in built.dist.iterdir()} == before
+
+
+def test_another_php_ini_packs_again_without_compiling(built: Built, phplayer: Phplayer, tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "phplayer.toml").write_text('[php]\nini = { memory_limit = "123M" }\n')
+    done = phplayer("build", cwd=project)
+    assert "compile" not in done.stderr
+    layer = next(project.glob("dist/*/runtime.zip"))
+    assert layer.stat().st_size != (built.dist / "runtime.zip").stat().st_size
+    with zipfile.ZipFile(layer) as archive:
+        assert b'memory_limit = "123M"' in archive.read("etc/php/conf.d/50-project.ini")
+
+
+def test_a_broken_archive_in_dist_is_made_again(built: Built, phplayer: Phplayer, tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    shutil.copytree(built.dist.parents[1], project)
+    archive = next(project.glob("dist/*/runtime.zip"))
+    archive.write_bytes(archive.read_bytes()[:1000])
+    phplayer("build", cwd=project)
+    assert archive.read_bytes() == (built.dist / "runtime.zip").read_bytes()
+
+
+def test_interrupted_anywhere_it_goes_on_and_two_folders_give_the_same_bytes(
+    phplayer: Phplayer, tmp_path: Path
+) -> None:
+    """One tiny PHP compiled twice, in caches and folders of their own; the first compile is cut off by Ctrl-C."""
+    shared = cache_folder() / "sources"
+    digests = []
+    for name in ("one", "another/folder"):
+        project, cache = tmp_path / name / "project", tmp_path / name / "cache"
+        project.mkdir(parents=True)
+        if shared.is_dir():
+            shutil.copytree(shared, cache / "sources")
+        environment = {"PHPLAYER_CACHE": str(cache)}
+        arguments = ("build", "--extension", "minimal")
+        if name == "one":
+            _interrupt_the_compile(project, environment, arguments)
+            assert not list(project.glob("dist/*/*.zip"))
+        done = phplayer(*arguments, cwd=project, env=environment)
+        assert ("unpack" in done.stderr) == (name != "one"), "a finished step is not run again"
+        archive = next(project.glob("dist/*/runtime.zip"))
+        digests.append(LayerArchive.read(archive).sha256)
+        assert not list((cache / "work").iterdir())
+    assert digests[0] == digests[1]
+
+
+def _interrupt_the_compile(project: Path, environment: dict[str, str], arguments: tuple[str, ...]) -> None:
+    process = subprocess.Popen(
+        [SCRIPTS / "phplayer", *arguments],
+        cwd=project,
+        env=os.environ | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    work = Path(environment["PHPLAYER_CACHE"]) / "work"
+    deadline = time.monotonic() + 300
+    while not list(work.glob("*/php/Zend/zend_alloc.o")) and time.monotonic() < deadline:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=20)
+    assert (process.returncode, out) == (130, "")
+    assert "Interrupted" in err
+    assert "Traceback" not in err
+    left = subprocess.run(["pgrep", "-f", str(work)], capture_output=True, text=True, check=False).stdout
+    assert left == "", f"still running: {left}"
+
+
+def test_a_full_disk_ends_the_build_with_its_reason(phplayer: Phplayer, tmp_path: Path) -> None:
+    """The cache is a file system of 100 MB, mounted in a namespace of the test's own."""
+    cache = tmp_path / "cache"
+    (cache / "sources").mkdir(parents=True)
+    sources = cache_folder() / "sources"
+    script = (
+        'mount -t tmpfs -o size=100m full "$1" && mkdir "$1/sources" && { cp "$2"/* "$1/sources" || true; } 2>/dev/null; '
+        'PHPLAYER_CACHE="$1" exec "$3" build --extension minimal'
+    )
+    done = subprocess.run(
+        ["unshare", "-rm", "sh", "-c", script, "sh", cache, sources, SCRIPTS / "phplayer"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode in {4, 5}
+    assert "No space left on device" in done.stderr
+    assert "PHPLAYER_CACHE" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.glob("dist/*/*.zip"))
+
+
+@pytest.mark.parametrize(
+    ("composer", "said"),
+    [
+        ('{"require": {', "composer.json"),
+        ('{"require": {"ext-gd": "*"}}', "ext-gd"),
+    ],
+)
+def test_a_bad_composer_project_is_refused_before_anything_is_compiled(
+    phplayer: Phplayer, tmp_path: Path, composer: str, said: str
+) -> None:
+    (tmp_path / "composer.json").write_text(composer)
+    (tmp_path / "composer.lock").write_text('{"packages": [], "packages-dev": [], "content-hash": "x"}')
+    done = phplayer("build", cwd=tmp_path, env={"PHPLAYER_CACHE": str(tmp_path / "cache")}, check=False)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "fix: " in done.stderr
+    assert not list((tmp_path / "cache").glob("work/*"))
+
+
+def test_a_missing_compiler_or_header_names_the_package(phplayer: Phplayer, tmp_path: Path) -> None:
+    """dpkg is asked about a package that is not installed: the snmp extension's headers."""
+    done = phplayer("build", "-e", "snmp", cwd=tmp_path, env={"PHPLAYER_CACHE": str(tmp_path)}, check=False)
+    assert done.returncode == 4
+    assert "libsnmp-dev" in done.stderr
+    assert "apt-get install -y --no-install-recommends libsnmp-dev" in done.stderr
+
+
+def test_without_network_and_mirror_the_reasons_are_named(phplayer: Phplayer, tmp_path: Path) -> None:
+    """A release that Debian has not, with php.net cut off by a proxy that nobody serves."""
+    environment = {"PHPLAYER_CACHE": str(tmp_path), "HTTPS_PROXY": "http://127.0.0.1:1"}
+    done = phplayer("build", "--php", "8.5", "-e", "minimal", cwd=tmp_path, env=environment, check=False)
+    assert done.returncode == 4
+    assert "www.php.net: cannot connect" in done.stderr
+    assert "--source FILE" in done.stderr
