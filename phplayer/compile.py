@@ -13,7 +13,7 @@ import time
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from phplayer import cache, resources
 from phplayer.errors import BuildFailedError
@@ -101,7 +101,7 @@ def compile_php(
             run = _Run(
                 workspace=workspace,
                 environment={"PHPLAYER_JOBS": str(jobs)},
-                write=lambda line: out.write(line + "\n") and None,
+                log_to=out,
                 log=log,
                 subject=subject,
                 listener=listener,
@@ -116,7 +116,7 @@ class _Run:
 
     workspace: Workspace
     environment: Mapping[str, str]
-    write: Callable[[str], None]
+    log_to: TextIO
     log: Path
     subject: str
     listener: Listener
@@ -135,13 +135,13 @@ def _step(step: Step, run: _Run) -> None:
     began = time.monotonic()
     run.listener(PhaseStarted(subject=run.subject, phase=step.title))
     run.workspace.put(resources.template("build", f"{step.name}.sh"), f"{step.name}.sh")
-    run.write(f"== {step.name} {' '.join(step.arguments)}")
+    run.log_to.write(f"== {step.name} {' '.join(step.arguments)}\n")
     tail: deque[str] = deque(maxlen=_TAIL)
     compiled, total = 0, None
 
     def on_line(line: str) -> None:
         nonlocal compiled, total
-        run.write(line)
+        run.log_to.write(line + "\n")
         if line.startswith(_TO_COMPILE):
             total = int(line.removeprefix(_TO_COMPILE))
         elif _COMPILED in line:

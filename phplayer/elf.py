@@ -49,7 +49,7 @@ def read(path: Path) -> ElfFile:
                             values.append(getattr(tag, name))
             elif isinstance(section, GNUVerNeedSection):
                 for library, needs in section.iter_versions():
-                    versions.extend((library.name, need.name) for need in needs)
+                    versions.extend((str(library.name), need.name) for need in needs)
         machine = elf["e_machine"]
     return ElfFile(
         path=path,

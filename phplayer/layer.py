@@ -83,7 +83,7 @@ class _Struct(msgspec.Struct, frozen=True):
     """Manifests are read by later versions of phplayer too, so unknown keys are passed over."""
 
 
-class SourceRecord(_Struct, kw_only=True):
+class SourceRecord(_Struct, frozen=True, kw_only=True):
     """A tarball that went into the layer."""
 
     name: str
@@ -91,7 +91,7 @@ class SourceRecord(_Struct, kw_only=True):
     sha256: str
 
 
-class LibraryRecord(_Struct, kw_only=True):
+class LibraryRecord(_Struct, frozen=True, kw_only=True):
     """A shared library that was grafted, and the distribution package it came from."""
 
     soname: str
@@ -99,7 +99,7 @@ class LibraryRecord(_Struct, kw_only=True):
     version: str
 
 
-class PackageRecord(_Struct, kw_only=True):
+class PackageRecord(_Struct, frozen=True, kw_only=True):
     """A Composer package of the vendor layer."""
 
     name: str
@@ -107,7 +107,7 @@ class PackageRecord(_Struct, kw_only=True):
     license: tuple[str, ...] = ()
 
 
-class RuntimeManifest(_Struct, kw_only=True, tag_field="kind", tag="runtime"):
+class RuntimeManifest(_Struct, frozen=True, kw_only=True, tag_field="kind", tag="runtime"):
     """What a runtime layer is made of: ``/opt/phplayer.json``."""
 
     schema_version: int = 1
@@ -127,7 +127,7 @@ class RuntimeManifest(_Struct, kw_only=True, tag_field="kind", tag="runtime"):
     libraries: tuple[LibraryRecord, ...]
 
 
-class VendorManifest(_Struct, kw_only=True, tag_field="kind", tag="vendor"):
+class VendorManifest(_Struct, frozen=True, kw_only=True, tag_field="kind", tag="vendor"):
     """What a vendor layer is made of: ``/opt/vendor/phplayer.json``."""
 
     schema_version: int = 1

@@ -29,25 +29,25 @@ class _Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A table of a catalogue file: unknown keys are mistakes."""
 
 
-class _Release(_Struct, kw_only=True):
+class _Release(_Struct, frozen=True, kw_only=True):
     version: str
     sha256: str
     from_: str = msgspec.field(name="from")
     debian: str = ""
 
 
-class _Branch(_Struct, kw_only=True):
+class _Branch(_Struct, frozen=True, kw_only=True):
     end_of_life: dt.date
 
 
-class _PhpFile(_Struct, kw_only=True):
+class _PhpFile(_Struct, frozen=True, kw_only=True):
     default: str
     mirrors: tuple[str, ...]
     branch: dict[str, _Branch]
     release: tuple[_Release, ...]
 
 
-class _Extension(_Struct, kw_only=True):
+class _Extension(_Struct, frozen=True, kw_only=True):
     summary: str
     configure: tuple[str, ...] = ()
     libraries: tuple[str, ...] = ()
@@ -59,12 +59,12 @@ class _Extension(_Struct, kw_only=True):
     zend_extension: bool = False
 
 
-class _ExtensionsFile(_Struct, kw_only=True):
+class _ExtensionsFile(_Struct, frozen=True, kw_only=True):
     set: dict[str, tuple[str, ...]]
     extension: dict[str, _Extension]
 
 
-class _Base(_Struct, kw_only=True):
+class _Base(_Struct, frozen=True, kw_only=True):
     os_release: tuple[str, ...]
     manager: str
     install: tuple[str, ...]
@@ -74,11 +74,11 @@ class _Base(_Struct, kw_only=True):
     pinned_symbols: dict[str, dict[Architecture, str]] = {}
 
 
-class _BasesFile(_Struct, kw_only=True):
+class _BasesFile(_Struct, frozen=True, kw_only=True):
     base: dict[str, _Base]
 
 
-class _Target(_Struct, kw_only=True):
+class _Target(_Struct, frozen=True, kw_only=True):
     lambda_runtime: str
     native_base: str
     glibc: str
@@ -87,7 +87,7 @@ class _Target(_Struct, kw_only=True):
     sonames: frozenset[str]
 
 
-class _TargetsFile(_Struct, kw_only=True):
+class _TargetsFile(_Struct, frozen=True, kw_only=True):
     default: str
     target: dict[str, _Target]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from phplayer.cli import options
-from phplayer.cli.console import Console, megabytes
+from phplayer.cli.console import Console, file_size
 
 if TYPE_CHECKING:
     from phplayer.building import BuildResult
@@ -80,8 +80,8 @@ def _render(console: Console, result: BuildResult) -> None:
         (
             layer.archive.manifest.layer,
             os.path.relpath(layer.archive.path),
-            megabytes(layer.archive.size),
-            megabytes(layer.archive.unpacked),
+            file_size(layer.archive.size),
+            file_size(layer.archive.unpacked),
             layer.archive.sha256[:12],
             "up to date" if layer.up_to_date else "built",
         )

@@ -257,7 +257,7 @@ def _title(event: PhaseStarted | PhaseAdvanced | PhaseFinished) -> str:
 
 def _count(event: PhaseAdvanced) -> str:
     if event.unit == "bytes":
-        return megabytes(event.done) + (f" of {megabytes(event.total)}" if event.total else "")
+        return file_size(event.done) + (f" of {file_size(event.total)}" if event.total else "")
     return f"{event.done} of {event.total} {event.unit}" if event.total else f"{event.done} {event.unit}"
 
 
@@ -265,6 +265,6 @@ def _seconds(seconds: float) -> str:
     return f"  {seconds:.1f} s" if seconds >= 0.1 else ""  # noqa: PLR2004
 
 
-def megabytes(size: int) -> str:
-    """``12.3 MB`` for a count of bytes, by the million as AWS states its limits."""
-    return f"{size / 1_000_000:.1f} MB"
+def file_size(size: int) -> str:
+    """``12.3 MB`` or ``12.6 kB`` for a count of bytes, by the thousand as AWS states most of its limits."""
+    return f"{size / 1_000_000:.1f} MB" if size >= 100_000 else f"{size / 1000:.1f} kB"  # noqa: PLR2004  0.1 MB

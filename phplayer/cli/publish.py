@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from phplayer.cli import options
-from phplayer.cli.console import Console, megabytes
+from phplayer.cli.console import Console, file_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -124,13 +124,9 @@ def _row(outcome: Outcome) -> tuple[str, ...]:
         place.region,
         version,
         outcome.happened,
-        _size(outcome.step.archive.size),
+        file_size(outcome.step.archive.size),
         str(arn) if arn is not None else "-",
     )
-
-
-def _size(size: int) -> str:
-    return megabytes(size) if size >= 100_000 else f"{size / 1000:.1f} kB"  # noqa: PLR2004  0.1 MB
 
 
 def _layer(outcome: Outcome) -> dict[str, Any]:

@@ -114,7 +114,7 @@ class HostWorkspace:
         process = subprocess.Popen(
             arguments,
             cwd=self._folder,
-            env=_ENVIRONMENT | environment,
+            env={**_ENVIRONMENT, **environment},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -13,7 +13,7 @@ from tests.conftest import ROOT
 
 def test_the_wheel_works_outside_the_checkout(tmp_path: Path) -> None:
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
-    wheel = ["wheel", "-q", "--no-deps", "--no-build-isolation", "-w", tmp_path, ROOT]
+    wheel = ["wheel", "-q", "--no-deps", "--no-build-isolation", "-w", str(tmp_path), str(ROOT)]
     subprocess.run([*pip, *wheel], check=True, cwd=tmp_path)
     made = next(tmp_path.glob("phplayer-*.whl"))
     with zipfile.ZipFile(made) as archive:

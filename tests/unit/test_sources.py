@@ -48,7 +48,7 @@ class Mirror(BaseHTTPRequestHandler):
 @pytest.fixture
 def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setenv("PHPLAYER_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(sources.time, "sleep", lambda _seconds: None)
+    monkeypatch.setattr("phplayer.sources.time.sleep", lambda _seconds: None)
     Mirror.content, Mirror.cuts, Mirror.ranges, Mirror.asked = CONTENT, [], True, []
     server = ThreadingHTTPServer(("127.0.0.1", 0), Mirror)
     thread = threading.Thread(target=server.serve_forever)
