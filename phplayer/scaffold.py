@@ -121,7 +121,11 @@ def choose_layers(
             entry.layer,
         ),
     )
-    with_runtime = {entry.region: entry for entry in runtimes if entry.layer == best.layer}
+    with_runtime = {
+        entry.region: entry
+        for entry in runtimes
+        if (entry.layer, entry.architecture) == (best.layer, best.architecture)
+    }
     missing = [region for region in regions if region not in with_runtime]
     if missing:
         raise UsageError(

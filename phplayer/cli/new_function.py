@@ -48,7 +48,7 @@ def new_function(
     )
     endpoint, layers = _layers(settings, tuple(region or ()), account or "")
     if layers is None:
-        where = "".join((f" in {', '.join(region)}" if region else "", f" at {endpoint}" if endpoint else ""))
+        where = "".join((f" in {', '.join(region)}" if region else "", f" for {endpoint}" if endpoint else ""))
         console.warn(
             f"No published layer is recorded{where}, so the template asks for the ARNs when it is deployed. "
             "To have them filled in: phplayer publish, then make the function anew."
@@ -78,9 +78,10 @@ def _layers(settings: Settings, regions: tuple[str, ...], account: str) -> tuple
     aws = Aws(profile=settings.text("publish.profile"), endpoint_url=settings.text("publish.endpoint_url"))
     asked = check_regions(regions)
     endpoint = aws.endpoint(asked[0] if asked else all_regions()[0])
-    return endpoint, scaffold.choose_layers(
+    layers = scaffold.choose_layers(
         recorded, endpoint=endpoint, account=account, regions=asked, prefix=settings.text("layer.name")
     )
+    return ("AWS" if endpoint == ledger.AWS_ENDPOINT else endpoint), layers
 
 
 def _report(console: Console, made: NewFunction) -> None:
