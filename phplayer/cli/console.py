@@ -68,7 +68,7 @@ class Console:
             sys.stdout.flush()
             return
         for renderable in renderables:
-            self.out.print(renderable, soft_wrap=isinstance(renderable, str))
+            self.out.print(renderable, markup=False, soft_wrap=isinstance(renderable, str))
 
     def raw(self, text: str) -> None:
         """Print text on stdout as it is: markup and wrapping would change it."""
@@ -76,22 +76,17 @@ class Console:
         sys.stdout.write(text if text.endswith("\n") else text + "\n")
         sys.stdout.flush()
 
-    def table(self, *columns: str, rows: Sequence[Sequence[str]], title: str = "") -> RenderableType:
-        """Make a table: boxed on a terminal, aligned plain columns elsewhere. A narrow one folds, never cuts."""
+    def table(self, *columns: str, rows: Sequence[Sequence[str]]) -> RenderableType:
+        """Make a table: ruled on a terminal (a narrow one folds cells, never cuts), aligned columns elsewhere."""
+        if not self.out.is_terminal:
+            return _aligned((columns, *rows))
         from rich import box
         from rich.table import Table
         from rich.text import Text
 
-        plain = not self.out.is_terminal
-        table = Table(
-            title=title or None,
-            title_justify="left",
-            box=None if plain else box.SIMPLE_HEAD,
-            pad_edge=False,
-            show_header=True,
-        )
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
         for column in columns:
-            table.add_column(column, overflow="fold", no_wrap=plain)
+            table.add_column(column, overflow="fold")
         for row in rows:
             table.add_row(*(Text(cell) for cell in row))
         return table
@@ -249,6 +244,12 @@ def _console(stream: Any) -> rich.console.Console:
         highlight=False,
         emoji=False,
     )
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> str:
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+    return "\n".join(line.rstrip() for line in lines)
 
 
 def _title(event: PhaseStarted | PhaseAdvanced | PhaseFinished) -> str:
