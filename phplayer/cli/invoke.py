@@ -20,12 +20,16 @@ if TYPE_CHECKING:
 def invoke(
     context: typer.Context,
     function_dir: Annotated[
-        Path, typer.Argument(metavar="[FUNCTION_DIR]", help="The function's folder.", show_default=False)
+        Path, typer.Argument(metavar="[FUNCTION_DIR]", help="The function's folder.", readable=False)
     ] = Path(),
     event: Annotated[
         list[Path] | None,
         typer.Option(
-            "--event", metavar="FILE", help="JSON file with an event, or - for stdin; repeatable. Without one: {}."
+            "--event",
+            metavar="FILE",
+            readable=False,
+            allow_dash=True,
+            help="JSON file with an event, or - for stdin; repeatable. Without one: {}.",
         ),
     ] = None,
     payload: Annotated[
@@ -69,7 +73,7 @@ def invoke(
         spec,
         events or [b"{}"],
         on_log=(lambda _line: None) if console.as_json else (lambda line: console.note(f"| {line}")),
-        on_result=(lambda _result: None) if console.as_json else (lambda result: _show(console, result)),
+        on_result=(lambda _result: None) if console.as_json else (lambda result: _show(console, result, len(events))),
     )
     _finish(console, results)
 
@@ -89,12 +93,12 @@ def _read(path: Path) -> bytes:
     return invocation.event(data, str(path))
 
 
-def _show(console: Console, result: InvokeResult) -> None:
-    """Print one result as it comes."""
+def _show(console: Console, result: InvokeResult, count: int) -> None:
+    """Print one result as it comes. The failure of an only event is left to the error that the command ends with."""
     if result.error is None:
         console.raw(result.payload.decode(errors="replace"))
-    else:
-        console.note(f"Failed with {result.error.type} (request {result.request_id})")
+    elif count > 1:
+        console.note(f"Failed with {result.error.type}: {result.error.message}")
     init = f", init {result.init_ms:.0f} ms" if result.init_ms is not None else ""
     console.note(f"Duration {result.duration_ms:.1f} ms{init}, peak memory {result.peak_memory_mb:.1f} MB")
 

@@ -198,6 +198,11 @@ def _forget(descriptor: int) -> int:
 def _forbidden(failure: Mapping[str, Any]) -> EnvironmentMissingError:
     what, number = failure["error"], failure["errno"]
     reason = os.strerror(number)
+    if number == errno.EACCES and what.startswith("/") and not what.startswith("/proc/"):
+        return EnvironmentMissingError(
+            f"The sandbox, which runs as you, cannot read {what}: {reason}.",
+            remedy="Check the owner and the mode of that folder and of those above it.",
+        )
     if number not in (errno.EPERM, errno.EACCES, errno.ENOSPC, errno.EINVAL, errno.ENOSYS):
         return EnvironmentMissingError(
             f"The sandbox could not be set up: {what}: {reason}.", remedy="Check memory and disk space."

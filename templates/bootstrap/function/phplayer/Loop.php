@@ -14,7 +14,8 @@ final class Loop
 {
     private const RESULT = \JSON_THROW_ON_ERROR | \JSON_PRESERVE_ZERO_FRACTION | \JSON_UNESCAPED_SLASHES;
     private const DEPTH = 4096; // of nested arrays in an event
-    private const RESERVE = 16 << 20; // bytes granted on top of what is in use, to report that memory is exhausted
+    private const RESERVE = 16; // MB granted on top of what is in use, to report that memory is exhausted
+    private const OVERHEAD = 40; // MB that a function's memory holds beside what PHP counts: PHP itself, the reserve
 
     private bool $starting = true;
     private string $requestId = ''; // of the event being worked on
@@ -53,6 +54,7 @@ final class Loop
     {
         try {
             $root = \getenv('LAMBDA_TASK_ROOT') ?: '/var/task';
+            $this->limitMemory();
             $this->autoload($root);
             $handler = Handler::find((string) \getenv('_HANDLER'), $root);
             $this->starting = false;
@@ -66,6 +68,15 @@ final class Loop
             $message = 'The function could not be loaded: ' . $thrown::class . ": {$thrown->getMessage()} in "
                 . "{$thrown->getFile()}:{$thrown->getLine()}";
             $this->failInit($this->failure()::named('Runtime.HandlerLoadError', $message, $thrown));
+        }
+    }
+
+    /** Without a limit of its own, PHP must notice before the kernel does that memory is exhausted: only PHP can say where. */
+    private function limitMemory(): void
+    {
+        $size = (int) \getenv('AWS_LAMBDA_FUNCTION_MEMORY_SIZE');
+        if ($size > 2 * self::OVERHEAD && \ini_get('memory_limit') === '-1') {
+            \ini_set('memory_limit', ($size - self::OVERHEAD) . 'M');
         }
     }
 
@@ -178,8 +189,11 @@ final class Loop
             return;
         }
         $this->ended = true;
-        \ini_set('memory_limit', (string) (\memory_get_usage(true) + self::RESERVE));
-        $failure = $this->failure()::ending(\error_get_last());
+        $error = \error_get_last();
+        if (\str_starts_with($error['message'] ?? '', 'Allowed memory size')) {
+            \ini_set('memory_limit', (string) (\memory_get_usage(true) + (self::RESERVE << 20)));
+        }
+        $failure = $this->failure()::ending($error);
         try {
             if ($this->starting) {
                 self::log($failure->logLine(''));

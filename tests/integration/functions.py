@@ -1,0 +1,69 @@
+"""Functions made of a few files, run by the real bootstrap in the real sandbox."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from phplayer import bootstrap
+from phplayer.emulator.function import FunctionSpec, InvokeResult, LocalFunction
+from phplayer.runtime import BootstrapMode
+
+
+def write(folder: Path, files: Mapping[str, str]) -> Path:
+    """Write files; PHP gets its opening tag."""
+    for name, text in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        php = name.endswith((".php", ".inc")) and not text.startswith("<?php")
+        path.write_text(f"<?php\n{text}" if php else text)
+    return folder
+
+
+def serve(
+    opt: Path,
+    folder: Path,
+    *events: Any,
+    handler: str = "index",
+    timeout: float = 10.0,
+    memory_mb: int = 1024,
+    environment: Mapping[str, str] | None = None,
+) -> list[InvokeResult]:
+    """Serve events, one after the other, by one function."""
+
+    async def run() -> list[InvokeResult]:
+        spec = FunctionSpec(
+            folder=folder,
+            layers=opt,
+            handler=handler,
+            name="probe",
+            timeout=timeout,
+            memory_mb=memory_mb,
+            environment=environment or {},
+        )
+        async with LocalFunction(spec) as function:
+            return [await function.invoke(json.dumps(event).encode()) for event in events]
+
+    return asyncio.run(run())
+
+
+def layer(built_tree: Path, into: Path, extra: Mapping[str, str] | None = None) -> Path:
+    """Return a copy of a layer tree with today's bootstrap, and further files as a vendor layer would bring them."""
+    shutil.copytree(built_tree, into, copy_function=_link)
+    for name in ("bootstrap", "phplayer"):
+        path = into / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    bootstrap.write(BootstrapMode.FUNCTION, into)
+    return write(into, extra or {})
+
+
+def _link(source: str, target: str) -> None:
+    """Hard links where the file system has them: PHP is large."""
+    try:
+        Path(target).hardlink_to(source)
+    except OSError:
+        shutil.copy2(source, target)

@@ -1,0 +1,230 @@
+"""``phplayer invoke`` as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.conftest import SCRIPTS, cache_folder
+from tests.integration.functions import write
+
+if TYPE_CHECKING:
+    from tests.conftest import Built, Phplayer
+
+
+@pytest.fixture(scope="module")
+def project(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("project")
+    (folder / "dist").mkdir()
+    (folder / "dist" / built.dist.name).symlink_to(built.dist)
+    (folder / "phplayer.toml").write_text('[php]\nversion = "8.4"\n')
+    return folder
+
+
+@pytest.fixture
+def function(project: Path, request: pytest.FixtureRequest) -> Path:
+    source = """
+        function index($data) {
+            if (($data['do'] ?? '') === 'throw') throw new DomainException('not today');
+            if (($data['do'] ?? '') === 'sleep') { file_put_contents('php://stderr', "sleeping\\n"); sleep(321); }
+            echo "log line\\n";
+            return 'Hello, ' . $data['name'];
+        }
+    """
+    folder = project / request.node.name.replace("[", "-").replace("]", "")
+    return write(folder, {"src/index.php": source, "events/hello.json": '{"name": "world"}'})
+
+
+def test_the_result_is_all_that_stdout_carries(phplayer: Phplayer, function: Path) -> None:
+    done = phplayer("invoke", function, "--event", function / "events" / "hello.json")
+    assert done.stdout == '"Hello, world"\n'
+    assert "| log line\n" in done.stderr
+    figures = done.stderr.splitlines()[-1]
+    assert figures.startswith("Duration ")
+    assert " ms, init " in figures
+    assert 5 < float(figures.split("peak memory ")[1].removesuffix(" MB")) < 100
+
+
+def test_events_are_served_in_order_from_the_folder_itself(phplayer: Phplayer, function: Path) -> None:
+    done = phplayer(
+        "invoke",
+        "--event",
+        "events/hello.json",
+        "--payload",
+        '{"name": "a"}',
+        "--payload",
+        '{"name": "b"}',
+        cwd=function,
+    )
+    assert done.stdout.splitlines() == ['"Hello, world"', '"Hello, a"', '"Hello, b"']
+    assert done.stderr.count("init ") == 1
+
+
+def test_json_holds_everything(phplayer: Phplayer, function: Path) -> None:
+    done = phplayer("invoke", function, "--payload", '{"name": "x"}', "--json")
+    document = json.loads(done.stdout)
+    (result,) = document["results"]
+    assert document["schema_version"] == 1
+    assert result["payload"] == "Hello, x"
+    assert result["logs"] == "log line\n"
+    assert result["error"] is None
+    assert done.stderr == ""
+
+
+def test_a_failing_function_exits_with_9_and_shows_where(phplayer: Phplayer, function: Path) -> None:
+    done = phplayer("invoke", function, "--payload", '{"do": "throw"}', check=False)
+    assert done.returncode == 9
+    assert done.stdout == ""
+    assert "error: DomainException: not today" in done.stderr
+    assert "/var/task/src/index.php:4 index" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_failure_among_events_is_counted_and_the_others_are_served(phplayer: Phplayer, function: Path) -> None:
+    events = ["--payload", '{"do": "throw"}', "--payload", '{"name": "x"}']
+    done = phplayer("invoke", function, *events, check=False)
+    assert done.returncode == 9
+    assert done.stdout == '"Hello, x"\n'
+    assert "1 of 2 events failed" in done.stderr
+    document = json.loads(phplayer("invoke", function, *events, "--json", check=False).stdout)
+    assert [result["error"] and result["error"]["type"] for result in document["results"]] == ["DomainException", None]
+    assert document["error"]["exit_code"] == 9
+
+
+def test_a_handler_that_is_not_there_is_named(phplayer: Phplayer, function: Path) -> None:
+    done = phplayer("invoke", function, "--handler", "src/index.missing", check=False)
+    assert done.returncode == 9
+    assert "looks for function missing() in /var/task/src/index.php, which does not define it" in done.stderr
+
+
+def test_the_templates_handler_is_used(phplayer: Phplayer, function: Path) -> None:
+    write(
+        function,
+        {"other.php": "return fn () => 'other';", "template.yaml": "Resources:\n  A:\n    Handler: other.php # x\n"},
+    )
+    assert phplayer("invoke", function).stdout == '"other"\n'
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--payload", '{"name": }'], 2, "--payload is not JSON: Expecting value at line 1, column 10."),
+        (["--event", "broken.json"], 2, "broken.json is not JSON: Expecting property name"),
+        (["--event", "missing.json"], 2, "The event missing.json cannot be read: No such file or directory."),
+        (["nowhere"], 2, "There is no function folder "),
+        (["--timeout", "0"], 2, "--timeout"),
+    ],
+)
+def test_bad_input_gets_one_sentence_and_a_remedy(
+    phplayer: Phplayer, function: Path, arguments: list[str], code: int, message: str
+) -> None:
+    (function / "broken.json").write_text('{\n  "name": "x",\n}')
+    done = phplayer("invoke", *arguments, cwd=function, check=False)
+    assert done.returncode == code
+    assert message in done.stderr
+    assert "fix: " in done.stderr
+    assert done.stdout == ""
+
+
+def test_before_build_it_says_to_build(phplayer: Phplayer, tmp_path: Path) -> None:
+    done = phplayer("invoke", tmp_path, check=False)
+    assert done.returncode == 3
+    assert "phplayer build" in done.stderr
+
+
+def _sleeping(function: Path) -> subprocess.Popen[str]:
+    """An invoke whose function sleeps."""
+    process = subprocess.Popen(
+        [str(SCRIPTS / "phplayer"), "invoke", str(function), "--timeout", "100", "--payload", '{"do": "sleep"}'],
+        env={**os.environ, "PHPLAYER_CACHE": str(cache_folder())},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    assert process.stderr.readline() == "| sleeping\n"
+    return process
+
+
+def _living_in(function: Path) -> list[int]:
+    """Processes that see this function's folder as their /var/task."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if (
+                str(function) in (folder / "mountinfo").read_text()
+                and "/var/task" in (folder / "mountinfo").read_text()
+            ):
+                found.append(int(folder.name))
+        except OSError:  # it has ended
+            continue
+    return found
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
+def test_nothing_is_left_whatever_ends_it(function: Path, number: signal.Signals, code: int) -> None:
+    process = _sleeping(function)
+    assert len(_living_in(function)) == 3, "the two of the sandbox, and PHP"
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=10)
+    assert process.returncode == code
+    assert "Traceback" not in errors
+    deadline = time.monotonic() + 5
+    while (left := _living_in(function)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert left == []
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that any user may enter, which pytest's own is not."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+def _as_ordinary_user(*arguments: str | Path, cache: Path) -> subprocess.CompletedProcess[str]:
+    """Run phplayer as nobody where we are root; it may read what root may (the interpreter), and no more."""
+    command = [str(SCRIPTS / "phplayer"), *map(str, arguments)]
+    cache.mkdir()
+    if os.geteuid() == 0:
+        os.chown(cache, 65534, 65534)
+        reading = ["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]
+        command = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", *reading, "--no-new-privs", *command]
+    environment = {**os.environ, "PHPLAYER_CACHE": str(cache)}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_an_ordinary_user_can_invoke(built: Built, open_folder: Path) -> None:
+    write(open_folder / "fn", {"src/index.php": "function index($data) { return 'Hello, ' . $data['name']; }"})
+    (open_folder / "dist").mkdir()
+    (open_folder / "dist" / built.dist.name).symlink_to(built.dist)
+    (open_folder / "phplayer.toml").touch()
+    payload = '{"name": "nobody"}'
+    done = _as_ordinary_user("invoke", open_folder / "fn", "--payload", payload, cache=open_folder / "cache")
+    assert (done.returncode, done.stdout) == (0, '"Hello, nobody"\n'), done.stderr
+
+
+def test_where_namespaces_are_forbidden_it_says_what_to_do(function: Path) -> None:
+    """A user namespace may limit what is made inside it: here, no further namespaces of any kind."""
+    limit = "for f in /proc/sys/user/max_user_namespaces /proc/sys/user/max_mnt_namespaces; do echo 0 > $f; done"
+    invoke = f"exec {SCRIPTS / 'phplayer'} invoke {function}"
+    done = subprocess.run(
+        ["unshare", "--user", "--map-root-user", "sh", "-c", f"{limit}; {invoke}"],
+        env={**os.environ, "PHPLAYER_CACHE": str(cache_folder())},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 4, done.stderr
+    assert "does not allow the namespaces" in done.stderr
+    assert "fix: " in done.stderr

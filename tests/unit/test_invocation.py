@@ -1,0 +1,137 @@
+"""What is decided before a function runs: the events, the handler, the layers."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from phplayer import invocation
+from phplayer.emulator import layers
+from phplayer.emulator.function import FunctionError, FunctionSpec, environment
+from phplayer.emulator.runtime_api import EVENT_LIMIT
+from phplayer.errors import NothingSelectedError, UsageError
+from phplayer.layer import LayerArchive
+from phplayer.runtime import Architecture
+from tests.layers import runtime_manifest
+
+
+@pytest.mark.parametrize("data", [b"{}", b"null", b'"text"', b" [1, 2.0] \n", '"ü"'.encode(), b"x".join([b'"'] * 2)])
+def test_any_json_value_is_an_event(data: bytes) -> None:
+    assert invocation.event(data, "here") == data
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "here is not JSON: Expecting value at line 1, column 1."),
+        (b'{\n  "a": 1,\n  b: 2\n}', "line 3, column 3"),
+        (b'{\n"a": "\xff"}', "byte 0xff at line 2, column 7 is not UTF-8"),
+        (b'"' + b"x" * EVENT_LIMIT + b'"', "has 6,291,458 bytes; Lambda takes events up to 6,291,456."),
+        (b"[" * 100_000, "nested too deeply"),
+    ],
+)
+def test_what_lambda_would_not_take_is_refused(data: bytes, message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        invocation.event(data, "here")
+    assert message in caught.value.message
+    assert caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("template", "handler"),
+    [
+        ("Resources:\n  F:\n    Properties:\n      Handler: src/app.main # here\n", "src/app.main"),
+        ('      Handler: "App\\\\Main"\n', "App\\\\Main"),
+        ("      Handler: 'app.php'\n", "app.php"),
+        ("      Handler: a\n      Handler: b\n", "index"),
+        ("      Handler: a\n      Handler: a\n", "a"),
+        ("Resources: {}\n", "index"),
+        (None, "index"),
+    ],
+)
+def test_the_handler_comes_from_the_template_if_it_names_one(
+    tmp_path: Path, template: str | None, handler: str
+) -> None:
+    if template is not None:
+        (tmp_path / "template.yaml").write_text(template)
+    assert invocation.handler_of(tmp_path) == handler
+
+
+def archive(folder: str, *, php: str, architecture: str = "x86_64") -> LayerArchive:
+    manifest = runtime_manifest(php=php, architecture=architecture)
+    return LayerArchive(path=Path(folder, "runtime.zip"), manifest=manifest, size=1, unpacked=1, sha256=php)
+
+
+def test_the_newest_php_of_this_architecture_is_run() -> None:
+    archives = [
+        archive("a", php="8.4.9"),
+        archive("b", php="8.4.24"),
+        archive("c", php="8.5.0", architecture="arm64"),
+    ]
+    assert invocation.layers_for(archives, Architecture.X86_64) == (archives[1],)
+    assert invocation.layers_for(archives, Architecture.ARM64) == (archives[2],)
+    with pytest.raises(NothingSelectedError, match="runs arm64 functions, but what was built is for x86_64"):
+        invocation.layers_for(archives[:2], Architecture.ARM64)
+
+
+def zipped(path: Path, files: dict[str, tuple[str, int]]) -> LayerArchive:
+    with zipfile.ZipFile(path, "w") as opened:
+        for name, (text, mode) in files.items():
+            entry = zipfile.ZipInfo(name)
+            entry.external_attr = mode << 16
+            opened.writestr(entry, text)
+    sha256 = str(hash(path.read_bytes()))
+    return LayerArchive(path=path, manifest=runtime_manifest(), size=1, unpacked=1, sha256=sha256)
+
+
+def test_layers_are_merged_with_their_modes_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PHPLAYER_CACHE", str(tmp_path / "cache"))
+    runtime = zipped(tmp_path / "r.zip", {"bin/php": ("php", 0o100755), "both": ("runtime", 0o100644)})
+    vendor = zipped(tmp_path / "v.zip", {"vendor/autoload.php": ("auto", 0o100644), "both": ("vendor", 0o100644)})
+    tree = layers.unpack([runtime, vendor])
+    assert (tree / "bin/php").stat().st_mode & 0o777 == 0o755
+    assert (tree / "vendor/autoload.php").read_text() == "auto"
+    assert (tree / "both").read_text() == "vendor"
+    (tree / "kept").touch()
+    assert (layers.unpack([runtime, vendor]) / "kept").exists()
+    assert layers.unpack([runtime]) != tree
+    assert not list(tree.parent.glob("unfinished-*"))
+
+
+def test_a_broken_archive_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PHPLAYER_CACHE", str(tmp_path / "cache"))
+    runtime = zipped(tmp_path / "r.zip", {"bin/php": ("php", 0o100755), "z": ("z" * 1000, 0o100644)})
+    data = bytearray(runtime.path.read_bytes())
+    data[data.index(b"zzz") + 10] ^= 1
+    runtime.path.write_bytes(data)
+    with pytest.raises(zipfile.BadZipFile):
+        layers.unpack([runtime])
+    assert list((tmp_path / "cache" / "layers").iterdir()) == []
+
+
+def test_lambdas_variables_go_before_the_functions() -> None:
+    spec = FunctionSpec(
+        folder=Path(), layers=Path(), handler="index", name="f", environment={"A": "1", "_HANDLER": "mine"}
+    )
+    variables = environment(spec, api="127.0.0.1:1")
+    assert variables["A"] == "1"
+    assert variables["_HANDLER"] == "index"
+    assert variables["AWS_LAMBDA_RUNTIME_API"] == "127.0.0.1:1"
+
+
+@pytest.mark.parametrize(
+    ("body", "error"),
+    [
+        (
+            b'{"errorType": "E", "errorMessage": "m", "stackTrace": ["a", "b"]}',
+            FunctionError(type="E", message="m", stack=("a", "b")),
+        ),
+        (b'{"errorType": "E", "stackTrace": "x"}', FunctionError(type="E", message="")),
+        (b"[]", FunctionError(type="Unknown", message="[]")),
+        (b"\xff", FunctionError(type="Unknown", message="\ufffd")),
+    ],
+)
+def test_errors_are_read_in_whatever_form_they_come(body: bytes, error: FunctionError) -> None:
+    assert FunctionError.decode(body) == error
