@@ -54,8 +54,10 @@ class HostEngine:
 
     name = "host"
 
-    def __init__(self) -> None:
+    def __init__(self, *, ccache: bool = True) -> None:
+        """``ccache``: use it where it is installed. What is compiled is the same, byte for byte."""
         self.base = base_of_this_machine()
+        self._ccache = ccache
 
     def missing(self, packages: Sequence[str]) -> tuple[str, ...]:
         """Return those of the packages that are not installed."""
@@ -95,15 +97,16 @@ class HostEngine:
         """Open the folder of that build below the cache."""
         folder = cache.folder("work") / key[:16]
         folder.mkdir(exist_ok=True)
-        yield HostWorkspace(folder)
+        yield HostWorkspace(folder, environment=ccache_environment() if self._ccache else _ENVIRONMENT)
         shutil.rmtree(folder, ignore_errors=True)
 
 
 class HostWorkspace:
     """A folder of this machine."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, environment: Mapping[str, str]) -> None:
         self._folder = folder
+        self._environment = environment
 
     def put(self, source: Path, name: str) -> None:
         """Copy a file in."""
@@ -114,7 +117,7 @@ class HostWorkspace:
         process = subprocess.Popen(
             arguments,
             cwd=self._folder,
-            env={**_ENVIRONMENT, **environment},
+            env={**self._environment, **environment},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -152,6 +155,23 @@ class HostWorkspace:
 
 # Nothing of the user's environment takes part: CFLAGS or a locale of theirs would change what is compiled.
 _ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C", "TZ": "UTC"}
+
+_CCACHE_COMPILERS = ("/usr/lib/ccache", "/usr/lib64/ccache")  # compilers by their names that go through ccache
+_CCACHE_SIZE = "1G"  # some twenty PHPs
+
+
+def ccache_environment() -> Mapping[str, str]:
+    """Return the environment of the steps, with ccache before the compilers where it is installed."""
+    compilers = next((folder for folder in _CCACHE_COMPILERS if os.access(f"{folder}/gcc", os.X_OK)), None)
+    if compilers is None:
+        return _ENVIRONMENT
+    return {
+        **_ENVIRONMENT,
+        "PATH": f"{compilers}:{_ENVIRONMENT['PATH']}",
+        "CCACHE_DIR": str(cache.folder("ccache")),
+        "CCACHE_BASEDIR": str(cache.folder("work")),  # below it paths are taken relative: each build has a folder
+        "CCACHE_MAXSIZE": _CCACHE_SIZE,
+    }
 
 
 def _output(*command: str) -> str:

@@ -16,6 +16,7 @@ touch ../compile.started
     done
     echo '#endif'
 } >pins.h
-flags="-ffile-prefix-map=$PWD=. -include $PWD/pins.h"
+# Paths in the objects become relative; in this form they are the same with and without ccache, which shortens them too.
+flags="-ffile-prefix-map=$PWD/= -include $PWD/pins.h"
 echo "to compile: $(make -n EXTRA_CFLAGS="$flags" EXTRA_CXXFLAGS="$flags" | grep -c -e --mode=compile)"
 exec make -j "$PHPLAYER_JOBS" EXTRA_CFLAGS="$flags" EXTRA_CXXFLAGS="$flags"

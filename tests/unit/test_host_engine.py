@@ -97,3 +97,25 @@ def test_nothing_that_a_step_started_outlives_an_interruption(engine: host.HostE
 def _alive(pid: int) -> bool:
     listed = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False).stdout
     return bool(listed.strip()) and not listed.startswith("Z")
+
+
+def test_ccache_comes_before_the_compilers_where_it_is_installed_and_wanted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PHPLAYER_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "masquerade").mkdir()
+    monkeypatch.setattr(host, "_CCACHE_COMPILERS", (str(tmp_path / "nowhere"), str(tmp_path / "masquerade")))
+    assert "CCACHE_DIR" not in environment_of_a_step(host.HostEngine())
+    (tmp_path / "masquerade" / "gcc").symlink_to("/bin/true")
+    used = environment_of_a_step(host.HostEngine())
+    assert used["PATH"].startswith(f"{tmp_path}/masquerade:")
+    assert used["CCACHE_DIR"] == str(tmp_path / "cache" / "ccache")
+    assert used["CCACHE_BASEDIR"] == str(tmp_path / "cache" / "work")
+    assert "masquerade" not in environment_of_a_step(host.HostEngine(ccache=False))["PATH"]
+
+
+def environment_of_a_step(engine: host.HostEngine) -> dict[str, str]:
+    lines: list[str] = []
+    with engine.workspace("k") as workspace:
+        workspace.run(["env"], environment={}, on_line=lines.append)
+    return dict(line.split("=", 1) for line in lines)
