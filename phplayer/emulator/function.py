@@ -69,7 +69,10 @@ class FunctionError:
 
     def encode(self) -> bytes:
         """Return the payload that Lambda would give the caller."""
-        return json.dumps({"errorType": self.type, "errorMessage": self.message}).encode()
+        document: dict[str, Any] = {"errorType": self.type, "errorMessage": self.message}
+        if self.stack:
+            document["stackTrace"] = self.stack
+        return json.dumps(document).encode()
 
 
 @dataclass(frozen=True, kw_only=True)

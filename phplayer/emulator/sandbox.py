@@ -12,17 +12,18 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from phplayer import cache
 from phplayer.errors import EnvironmentMissingError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 _JAIL = Path(__file__).with_name("jail.py")
+_JAIL_ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH")  # an interpreter may need them; nothing else is the function's to see
 _TMP_BYTES = 512 << 20  # /tmp of a function, unless it asks for more
 _ENDING = 5.0  # seconds that killing may take before it is done the hard way
 _READ = 65536
@@ -92,13 +93,12 @@ class Sandbox:
         return sandbox
 
     def _spawn(self) -> None:
-        self._staging = tempfile.TemporaryDirectory(prefix="phplayer-sandbox-")
         self._status, status = os.pipe()
         self._log, log = os.pipe()
         specification = {
             "parent": os.getpid(),
             "status": status,
-            "staging": self._staging.name,
+            "staging": str(cache.folder("sandbox")),  # covered in each sandbox's own namespace, empty in ours
             "binds": {target: str(source.resolve()) for target, source in self._spec.binds.items()},
             "tmp_bytes": _TMP_BYTES,
             "command": self._spec.command,
@@ -113,6 +113,7 @@ class Sandbox:
                 stderr=log,
                 pass_fds=(status,),
                 start_new_session=True,
+                env={name: os.environ[name] for name in _JAIL_ENVIRONMENT if name in os.environ},
             )
         finally:
             os.close(status)
@@ -183,7 +184,6 @@ class Sandbox:
         self._status = _forget(self._status)
         self._process.wait()
         self.drain()
-        self._staging.cleanup()
         if not self.ended.done():
             self.ended.set_result(self._ending)
 

@@ -173,6 +173,19 @@ def test_what_is_printed_goes_to_the_log(opt: Path, tmp_path: Path) -> None:
         assert second.logs.count(line) == 1
 
 
+def test_a_buffer_that_cannot_be_flushed_disturbs_no_other_event(opt: Path, tmp_path: Path) -> None:
+    source = """
+        function index($data) {
+            if ($data === 1) ob_start(fn () => throw new Exception('in the callback'));
+            echo "text";
+            return getmypid();
+        }
+    """
+    first, second = serve(opt, write(tmp_path, {"src/index.php": source}), 1, 2)
+    assert value(first) == value(second)
+    assert "in the callback" in first.logs
+
+
 def test_warnings_reach_the_log_once(opt: Path, tmp_path: Path) -> None:
     (result,) = serve(opt, write(tmp_path, {"src/index.php": "function index($d) { return $d['none']; }"}), {})
     assert value(result) is None
@@ -275,7 +288,8 @@ def test_the_sandbox_shows_lambda_and_not_the_host(opt: Path, tmp_path: Path, mo
             return [
                 'environment' => getenv(), 'root' => scandir('/'), 'cwd' => getcwd(), 'uid' => fileowner('/proc/self'),
                 'task' => $try('/var/task/x'), 'opt' => $try('/opt/x'), 'tmp' => $try('/tmp/x'), 'slash' => $try('/x'),
-                'usr' => $try('/usr/x'), 'processes' => count(glob('/proc/[0-9]*')), 'user' => get_current_user(),
+                'usr' => $try('/usr/x'), 'processes' => count(glob('/proc/[0-9]*')),
+                'first' => @file_get_contents('/proc/1/environ'),
             ];
         }
     """
@@ -295,6 +309,7 @@ def test_the_sandbox_shows_lambda_and_not_the_host(opt: Path, tmp_path: Path, mo
     assert seen["uid"] == 993
     assert [seen[name] for name in ("task", "opt", "slash", "usr", "tmp")] == [False, False, False, False, True]
     assert seen["processes"] == 2
+    assert "of-the-host" not in str(seen["first"])
     assert not list(folder.glob("x"))
 
 
@@ -357,6 +372,15 @@ def test_a_vendor_folder_of_the_function_goes_before_the_layers(
     files = {**VENDOR, "src/index.php": "function index() { return Lib\\Thing::FROM; }"}
     (result,) = serve(opt, write(tmp_path_factory.mktemp("task"), files), {})
     assert value(result) == "/var/task/vendor/lib/Thing.php"
+
+
+def test_a_handlers_file_that_composer_loads_too_is_loaded_once(opt: Path, tmp_path: Path) -> None:
+    files = {
+        "composer.json": '{"autoload": {"files": ["src/index.php"]}}',
+        "src/index.php": "function index() { return 'once'; }",
+    }
+    (result,) = serve(opt, write(tmp_path, files), {})
+    assert value(result) == "once"
 
 
 def test_a_composer_json_that_does_not_parse_is_named(opt: Path, tmp_path: Path) -> None:

@@ -59,7 +59,9 @@ final class Handler
 
     private static function named(string $name, string $function, string $file): \Closure
     {
-        self::load($name, $file, "function {$function}()");
+        if (!\in_array(\realpath($file), \get_included_files(), true)) { // composer.json's "files" may name it too
+            self::load($name, $file, "function {$function}()");
+        }
         if (!\function_exists($function)) {
             throw new NoSuchHandler(
                 "The handler '{$name}' looks for function {$function}() in {$file}, which does not define it."

@@ -106,18 +106,16 @@ final class Loop
     private function serve(\Closure $handler): never
     {
         for (;;) {
-            $event = $this->api->next();
-            $this->requestId = $event->headers['lambda-runtime-aws-request-id'];
-            $this->work($handler, $event);
+            $this->work($handler, $this->api->next());
             $this->requestId = '';
-            while (\ob_get_level() > 0 && \ob_end_flush()) { // what the handler left open goes to the log
-            }
+            $this->closeBuffers();
             \gc_collect_cycles();
         }
     }
 
     private function work(\Closure $handler, Response $event): void
     {
+        $this->requestId = $event->headers['lambda-runtime-aws-request-id'];
         try {
             $context = Context::of($event->headers);
             $this->exportTrace($context->traceId);
@@ -167,6 +165,17 @@ final class Loop
     {
         self::log($failure->logLine($this->requestId));
         $this->api->fail($this->requestId, $failure->category(), $failure->json());
+    }
+
+    /** What the handler printed into buffers that it left open goes to the log, and not into the next event. */
+    private function closeBuffers(): void
+    {
+        try {
+            while (\ob_get_level() > 0 && \ob_end_flush()) {
+            }
+        } catch (\Throwable $thrown) { // of a callback that the handler gave to ob_start()
+            self::log($this->failure()::of($thrown)->logLine(''));
+        }
     }
 
     /** @return class-string<Failure> */
