@@ -80,15 +80,20 @@ def phplayer() -> Phplayer:
     return run_phplayer
 
 
-@pytest.fixture(scope="session")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
-    """The hello example, built on this machine: compiles PHP unless the cache of this checkout has it."""
+def build_hello(unpacked: Path) -> Built:
+    """Build the hello example; compiles PHP unless the cache of this checkout has it."""
     project = WORK / "test" / "hello"
     project.mkdir(parents=True, exist_ok=True)
     shutil.copytree(ROOT / "examples" / "hello", project, dirs_exist_ok=True)
     run_phplayer("build", cwd=project)
     dist = next((project / "dist").iterdir())
-    return Built(dist=dist, tree=unpack(dist / "runtime.zip", tmp_path_factory.mktemp("opt")))
+    return Built(dist=dist, tree=unpack(dist / "runtime.zip", unpacked))
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    """The hello example, built on this machine."""
+    return build_hello(tmp_path_factory.mktemp("opt"))
 
 
 @pytest.fixture(scope="session")

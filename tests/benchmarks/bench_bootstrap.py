@@ -122,7 +122,12 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=2000, help="per round")
     options = parser.parse_args()
     php = options.layer_tree.resolve() / "bin" / "php"
-    bootstrap: list[str | Path] = [php, "-n", options.layer_tree.resolve() / "bootstrap"]
+    # As on Lambda, with the layer's own configuration; only the paths differ from /opt.
+    configured: list[str | Path] = [
+        *(php, "-c", php.parents[1] / "etc" / "php" / "php.ini"),
+        *("-d", f"extension_dir={php.parents[1] / 'lib' / 'php' / 'extensions'}"),
+    ]
+    bootstrap: list[str | Path] = [*configured, options.layer_tree.resolve() / "bootstrap"]
     api = Api()
     all_processors = os.sched_getaffinity(0)
     with tempfile.TemporaryDirectory() as task:
@@ -134,6 +139,7 @@ def main() -> None:
             "AWS_LAMBDA_RUNTIME_API": api.address,
             "BENCH_VENDOR": str(options.vendor.resolve()) if options.vendor else "",
             "LAMBDA_TASK_ROOT": task,
+            "PHP_INI_SCAN_DIR": str(php.parents[1] / "etc" / "php" / "conf.d"),
             "_HANDLER": "index",
         }
         empty, inits = [], []
@@ -145,9 +151,9 @@ def main() -> None:
         print(f"php -n -r ''                    {statistics.median(empty):8.1f} ms")
         print(f"bootstrap, start to first next  {statistics.median(inits):8.1f} ms   {ratio:.2f}x (aim: under 1.5x)")
 
-        contestants = {"bootstrap": bootstrap, "new curl handle per call": [php, "-n", HERE / "curl_bootstrap.php"]}
+        contestants = {"bootstrap": bootstrap, "new curl handle per call": [*configured, HERE / "curl_bootstrap.php"]}
         if options.vendor:
-            contestants["tutorial: new Guzzle client per call"] = [php, "-n", HERE / "guzzle_bootstrap.php"]
+            contestants["tutorial: new Guzzle client per call"] = [*configured, HERE / "guzzle_bootstrap.php"]
         for title, processors in (("as scheduled", all_processors), ("on one core", {min(all_processors)})):
             os.sched_setaffinity(0, processors)
             print(f"\nus per invocation, {title}")

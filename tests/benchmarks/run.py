@@ -1,0 +1,32 @@
+"""All benchmarks, beside their peers in one run. Figures belong to the machine; the ratios are what counts."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+from tests import conftest  # noqa: E402
+from tests.integration import guzzle  # noqa: E402
+
+
+def bench(name: str, *arguments: str | Path) -> None:
+    print(f"\n== {name}", flush=True)
+    subprocess.run(
+        [sys.executable, ROOT / "tests" / "benchmarks" / f"bench_{name}.py", *arguments], cwd=ROOT, check=True
+    )
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as temporary:
+        built = conftest.build_hello(Path(temporary))
+        bench("bootstrap", "--layer-tree", built.tree, "--vendor", guzzle.guzzle_vendor(conftest.WORK / "guzzle"))
+    bench("build")
+
+
+if __name__ == "__main__":
+    main()
