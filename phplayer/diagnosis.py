@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
 import subprocess
@@ -42,7 +43,7 @@ def examine(settings: Settings) -> tuple[Check, ...]:
     """
     known = catalog.load()
     runtime = known.runtime(
-        php=settings.text("php.version") or known.default_php,
+        php=(*settings.texts("php.version"), known.default_php)[0],
         extensions=settings.texts("php.extensions"),
         target=settings.text("build.target") or known.default_target,
         architecture=Architecture.of_this_machine(),
@@ -82,7 +83,8 @@ def install(command: Sequence[str]) -> None:
             f"{command[0]} is not there to install packages with.",
             remedy=f"As root: {shlex.join(command[1:])}",
         )
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=2, check=False)
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}  # nobody could answer its questions
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=2, check=False, env=environment)
     if done.returncode != 0:
         raise EnvironmentMissingError(
             f"The package manager ended with status {done.returncode}.", remedy=f"Run it by hand: {shlex.join(command)}"
@@ -119,7 +121,9 @@ def _room() -> Check:
 
 def _namespaces() -> Check:
     """Local invocation mounts the layer at /opt in a mount namespace."""
-    done = subprocess.run(["unshare", "-rm", "true"], capture_output=True, check=False)
+    # root needs no user namespace, and in a chroot could not have one
+    flags = "-m" if os.geteuid() == 0 else "-rm"
+    done = subprocess.run(["unshare", flags, "true"], capture_output=True, check=False)
     return Check(
         name="mount namespaces (for invoke)",
         ok=done.returncode == 0,

@@ -37,6 +37,15 @@ class PhaseFinished:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SubjectFailed:
+    """Work on the subject ended with an error after ``seconds``, in whichever phase it was; others may go on."""
+
+    subject: str
+    message: str
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Noted:
     """Something worth a line."""
 
@@ -50,7 +59,7 @@ class Warned:
     message: str
 
 
-Event: TypeAlias = PhaseStarted | PhaseAdvanced | PhaseFinished | Noted | Warned
+Event: TypeAlias = PhaseStarted | PhaseAdvanced | PhaseFinished | SubjectFailed | Noted | Warned
 Listener: TypeAlias = Callable[[Event], None]
 
 

@@ -150,7 +150,12 @@ class Runtime:
     @property
     def identifier(self) -> str:
         """``php84-al2023-x86_64``: names this build in messages and selections."""
-        return f"php{self.php.short}-{self.target.name}-{self.architecture}"
+        return identifier(self.php, self.target, self.architecture)
+
+
+def identifier(php: PhpVersion, target: Target, architecture: Architecture) -> str:
+    """Return what names a build; extensions are no part of it."""
+    return f"php{php.short}-{target.name}-{architecture}"
 
 
 def _branch(text: str) -> tuple[int, int]:

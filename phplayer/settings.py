@@ -29,6 +29,7 @@ class Key:
     default: Any
     help: str
     example: str = ""  # shown by `phplayer init` where the default says too little
+    one_or_more: bool = False  # of a list of one the brackets can be left out
 
     @property
     def environment(self) -> str:
@@ -37,12 +38,21 @@ class Key:
 
 
 KEYS: tuple[Key, ...] = (
-    Key(name="php.version", default="", help="branch (its newest release) or exact version"),
+    Key(
+        name="php.version",
+        default=(),
+        one_or_more=True,
+        help="branch (its newest release) or exact version, or several",
+    ),
     Key(name="php.extensions", default=("default",), help="extensions, or sets of them by name"),
     Key(name="php.ini", default={}, help="directives on top of the tuned php.ini", example='{ memory_limit = "512M" }'),
     Key(name="build.target", default="", help="Lambda environment that the layer must run on"),
-    Key(name="build.jobs", default=0, help="compilers at once; 0 means one per processor"),
+    Key(name="build.arch", default=(), one_or_more=True, help="x86_64, arm64 or all; empty means this machine's"),
+    Key(name="build.jobs", default=0, help="compilers at once, all builds together; 0 means one per processor"),
+    Key(name="build.parallel", default=0, help="builds side by side; 0 means one per processor"),
+    Key(name="build.ccache", default=True, help="use ccache where it is installed"),
     Key(name="build.output", default="dist", help="folder for the archives"),
+    Key(name="cache.max_size", default="10 GB", help="what the cache may keep after a build; 0 means no limit"),
     Key(name="layer.name", default="php", help="first part of the layers' names"),
     Key(name="layer.runtime", default="{name}-{php}-{arch}", help="name of the runtime layer"),
     Key(name="layer.vendor", default="{name}-vendor", help="name of the vendor layer"),
@@ -62,7 +72,7 @@ _BY_NAME = {key.name: key for key in KEYS}
 class Settings:
     """Resolved settings of one project folder.
 
-    Values are read by key name (``settings.text("php.version")``), so that a new key is one line in ``KEYS``.
+    Values are read by key name (``settings.text("layer.name")``), so that a new key is one line in ``KEYS``.
     """
 
     root: Path  # the folder of phplayer.toml, or the current one
@@ -97,7 +107,11 @@ class Settings:
         for name, value in (flags or {}).items():
             if value is not None:
                 values[name], origins[name] = _typed(_BY_NAME[name], value, "the command line"), "the command line"
-        return cls(root=root, values=MappingProxyType(values), origins=MappingProxyType(origins))
+        return _settings(root, values, origins)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Go to another process: read-only views cannot be pickled, so the new one makes its own."""
+        return _settings, (self.root, dict(self.values), dict(self.origins))
 
     def text(self, name: str) -> str:
         """Return the value of a key of type str."""
@@ -124,6 +138,10 @@ class Settings:
     def path(self, name: str) -> Path:
         """Return the value of a key that names a file or folder, relative to the project."""
         return self.root / self.text(name)
+
+
+def _settings(root: Path, values: dict[str, Any], origins: dict[str, str]) -> Settings:
+    return Settings(root=root, values=MappingProxyType(values), origins=MappingProxyType(origins))
 
 
 def _read_file(path: Path) -> Iterator[tuple[str, Any]]:
@@ -166,14 +184,17 @@ _TYPE_NAMES = {
 def _typed(key: Key, value: Any, origin: str) -> Any:
     """Return the value as the key's type."""
     wanted = type(key.default)
+    if key.one_or_more and isinstance(value, str):
+        return (value,) if value else ()
     if wanted is tuple and isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
         return tuple(value)
     if wanted is str and isinstance(value, Path):
         return str(value)
     if type(value) is wanted and (wanted is not dict or _is_flat(value)):
         return value
+    kind = f"a string or {_TYPE_NAMES[wanted]}" if key.one_or_more else _TYPE_NAMES[wanted]
     raise UsageError(
-        f"{key.name} must be {_TYPE_NAMES[wanted]}, but {origin} gives {value!r}.",
+        f"{key.name} must be {kind}, but {origin} gives {value!r}.",
         remedy=f"It is the {key.help}.",
     )
 

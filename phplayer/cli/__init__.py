@@ -13,6 +13,7 @@ import typer
 
 from phplayer.cli import build, doctor, init, invoke, new_function, options, publish
 from phplayer.cli.console import Console
+from phplayer.cli.failures import as_error
 from phplayer.errors import INTERRUPTED, PhplayerError, UsageError
 
 if TYPE_CHECKING:
@@ -52,16 +53,8 @@ def main(arguments: Sequence[str]) -> int:
         return _report(console, _as_usage_error(error))
     except typer.Abort:
         code = INTERRUPTED
-    except OSError as error:
-        return _report(console, _as_environment_error(error))
-    except Exception as error:  # noqa: BLE001  the boundary: anything else is a defect of ours
-        return _report(
-            console,
-            PhplayerError(
-                f"Unexpected {type(error).__name__}: {error}",
-                remedy="Run the same command with --debug and report what it prints.",
-            ),
-        )
+    except Exception as error:  # noqa: BLE001  the boundary: whatever it is, the user gets a sentence and a code
+        return _report(console, as_error(error))
     finally:
         console.close()
     if code == INTERRUPTED:
@@ -80,24 +73,6 @@ def _as_usage_error(error: typer.TyperException) -> UsageError:
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "phplayer"
     return UsageError(message, remedy=f"See: {command} --help")
-
-
-def _as_environment_error(error: OSError) -> PhplayerError:
-    """Name the cause: a full disk or a file that may not be written is the machine's state, not a defect."""
-    from phplayer.errors import EnvironmentMissingError
-
-    where = f": {error.filename}" if error.filename else ""
-    remedies = {
-        "ENOSPC": "Free some space (phplayer keeps its cache in the user cache folder; PHPLAYER_CACHE moves it).",
-        "EACCES": "Check who owns the file or folder, or run from another folder.",
-        "EROFS": "Run from a folder that can be written.",
-    }
-    import errno
-
-    name = errno.errorcode.get(error.errno or 0, "")
-    return EnvironmentMissingError(
-        f"{error.strerror or error}{where}.", remedy=remedies.get(name, "Run with --debug to see where.")
-    )
 
 
 def _terminated(_number: int, _frame: FrameType | None) -> None:

@@ -4,22 +4,47 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from phplayer.cli import options
 from phplayer.cli.console import Console, file_size
+from phplayer.cli.failures import as_error
 
 if TYPE_CHECKING:
-    from phplayer.building import BuildResult
+    from collections.abc import Iterator, Sequence
+
+    from phplayer.batch import Outcome
+    from phplayer.building import BuiltLayer
+    from phplayer.runtime import Runtime
+    from phplayer.settings import Settings
+
+_ROOM_FOR_PATHS = 100  # columns of a terminal on which the archives' paths stand in the table
 
 
 def build(
     context: typer.Context,
+    *,
     php: Annotated[
-        str | None, typer.Option("--php", metavar="VERSION", help="Branch or exact version. [php.version]")
+        list[str] | None,
+        typer.Option("--php", metavar="VERSION", help="Branch or exact version; repeatable. [php.version]"),
     ] = None,
+    arch: Annotated[
+        list[str] | None,
+        typer.Option("--arch", metavar="ARCH", help="x86_64, arm64 or all; repeatable. [build.arch]"),
+    ] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--only",
+            metavar="IDENTIFIER",
+            help="Of all versions and architectures, build these alone; patterns such as 'php84-*'; repeatable.",
+        ),
+    ] = None,
+    print_identifiers: Annotated[
+        bool, typer.Option("--print-identifiers", help="Print what would be built, and build nothing.")
+    ] = False,
     extension: Annotated[
         list[str] | None,
         typer.Option(
@@ -29,7 +54,12 @@ def build(
     source: Annotated[
         Path | None, typer.Option("--source", metavar="FILE", help="PHP's source tarball, instead of fetching it.")
     ] = None,
-    jobs: Annotated[int | None, typer.Option("--jobs", "-j", min=0, help="Compilers at once. [build.jobs]")] = None,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", "-j", min=0, help="Compilers at once, all builds together. [build.jobs]")
+    ] = None,
+    parallel: Annotated[
+        int | None, typer.Option("--parallel", min=0, help="Builds side by side. [build.parallel]")
+    ] = None,
     output: options.Output = None,
     composer: Annotated[
         str | None, typer.Option("--composer", metavar="PROGRAM", help="The Composer to run. [composer.bin]")
@@ -37,75 +67,159 @@ def build(
     _json: options.Json = False,
     _debug: options.Debug = False,
 ) -> None:
-    """Compile PHP and pack it as a Lambda layer.
+    """Compile PHP and pack it as a Lambda layer, for each PHP version and architecture.
 
     Where the folder has a composer.json, its packages become a second layer.
     """
-    from phplayer import building, catalog
-    from phplayer.engines.host import HostEngine
-    from phplayer.runtime import Architecture, BootstrapMode
+    from phplayer import batch, matrix
     from phplayer.settings import Settings
 
     console = Console.of(context)
     settings = Settings.load(
         flags={
-            "php.version": php,
+            "php.version": options.split(php),
             "php.extensions": options.split(extension),
+            "build.arch": options.split(arch),
             "build.jobs": jobs,
+            "build.parallel": parallel,
             "build.output": output.resolve() if output else None,
             "composer.bin": composer,
         }
     )
-    known = catalog.load()
-    runtime = known.runtime(
-        php=settings.text("php.version") or known.default_php,
-        extensions=settings.texts("php.extensions"),
-        target=settings.text("build.target") or known.default_target,
-        architecture=Architecture.of_this_machine(),
-        bootstrap=BootstrapMode.FUNCTION,
+    runtimes = matrix.runtimes(settings, only=options.split(only) or ())
+    if print_identifiers:
+        names = [runtime.identifier for runtime in runtimes]
+        console.result({"identifiers": names}, "\n".join(names))
+        return
+    matrix.require_native(runtimes)
+    outcomes = batch.build_all(
+        _requests(settings, runtimes, source), parallel=_share(settings, runtimes)[0], listener=console.listen
     )
-    result = building.build(
-        settings,
-        runtime,
-        HostEngine(),
-        source=source.resolve() if source else None,
-        jobs=settings.number("build.jobs") or len(os.sched_getaffinity(0)),
-        listener=console.listen,
-    )
-    _render(console, result)
+    _report(console, outcomes)
 
 
-def _render(console: Console, result: BuildResult) -> None:
-    rows = [
-        (
+def _requests(settings: Settings, runtimes: Sequence[Runtime], source: Path | None) -> Sequence[Any]:
+    from phplayer.batch import Request
+    from phplayer.errors import UsageError
+
+    if source is not None and len({runtime.php for runtime in runtimes}) > 1:
+        raise UsageError(
+            "--source is one PHP's tarball, and several versions are to be built.",
+            remedy="Choose one with --php or --only.",
+        )
+    _, jobs = _share(settings, runtimes)
+    return [
+        Request(
+            settings=settings,
+            runtime=runtime,
+            source=source.resolve() if source else None,
+            jobs=jobs,
+        )
+        for runtime in runtimes
+    ]
+
+
+def _share(settings: Settings, runtimes: Sequence[Runtime]) -> tuple[int, int]:
+    from phplayer import batch, machine
+
+    return batch.share(
+        len(runtimes),
+        processors=machine.processors(),
+        parallel=settings.number("build.parallel"),
+        jobs=settings.number("build.jobs"),
+    )
+
+
+# -- the report -------------------------------------------------------------------------------------------------------
+
+
+def _report(console: Console, outcomes: Sequence[Outcome]) -> None:
+    """Print what was built and end with the code of the first failure, if any."""
+    failed = [(outcome.runtime.identifier, as_error(outcome.error)) for outcome in outcomes if outcome.error]
+    if failed and len(outcomes) == 1:
+        raise failed[0][1]
+    document: dict[str, Any] = {"builds": [_build(outcome) for outcome in outcomes]}
+    if failed:
+        document["error"] = console.error_document(failed[0][1])
+    console.result(document, _table(console, outcomes))
+    for identifier, error in failed:
+        if not console.as_json:
+            console.error(error, of=identifier)
+    if failed:
+        raise typer.Exit(failed[0][1].exit_code)
+    if all(layer.up_to_date for outcome in outcomes if outcome.result for layer in outcome.result.layers):
+        names = ", ".join(outcome.runtime.identifier for outcome in outcomes)
+        console.note(f"{names} {'are' if len(outcomes) > 1 else 'is'} up to date: nothing to do.")
+
+
+def _table(console: Console, outcomes: Sequence[Outcome]) -> Any:
+    """One row per archive. Of a narrow terminal's table the columns go that can be told from the others."""
+    several = len(outcomes) > 1
+    wide = not console.out.is_terminal or console.out.width >= _ROOM_FOR_PATHS
+    columns = {
+        "build": several,
+        "layer": wide or not several,
+        "archive": wide,
+        "zipped": True,
+        "unpacked": wide,
+        "sha256": True,
+        "time": several,
+        "": True,
+    }
+    rows = [row for outcome in outcomes for row in _rows(outcome)]
+    shown = [number for number, wanted in enumerate(columns.values()) if wanted]
+    names = list(columns)
+    return console.table(
+        *(names[number] for number in shown), rows=[tuple(row[number] for number in shown) for row in rows]
+    )
+
+
+def _rows(outcome: Outcome) -> Iterator[tuple[str, ...]]:
+    if outcome.result is None:
+        yield (outcome.runtime.identifier, "-", "-", "-", "-", "-", _time(outcome.seconds), "failed")
+        return
+    for number, layer in enumerate(outcome.result.layers):
+        yield (
+            outcome.runtime.identifier,
             layer.archive.manifest.layer,
             os.path.relpath(layer.archive.path),
             file_size(layer.archive.size),
             file_size(layer.archive.unpacked),
             layer.archive.sha256[:12],
+            _time(outcome.seconds) if number == 0 else "",
             "up to date" if layer.up_to_date else "built",
         )
-        for layer in result.layers
-    ]
-    document = {
-        "identifier": result.runtime.identifier,
-        "php": str(result.runtime.php),
-        "directory": str(result.folder),
-        "seconds": round(result.seconds, 3),
-        "layers": [
-            {
-                "kind": layer.archive.kind,
-                "layer": layer.archive.manifest.layer,
-                "path": str(layer.archive.path),
-                "key": layer.archive.manifest.key,
-                "size": layer.archive.size,
-                "unpacked": layer.archive.unpacked,
-                "sha256": layer.archive.sha256,
-                "up_to_date": layer.up_to_date,
-            }
-            for layer in result.layers
-        ],
+
+
+def _time(seconds: float) -> str:
+    """``4:05``, or ``2.3 s`` for less than a minute."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}:{rest:02}" if minutes else f"{seconds:.1f} s"
+
+
+def _build(outcome: Outcome) -> dict[str, Any]:
+    result, error = outcome.result, outcome.error
+    return {
+        "identifier": outcome.runtime.identifier,
+        "php": str(outcome.runtime.php),
+        "target": outcome.runtime.target.name,
+        "architecture": outcome.runtime.architecture,
+        "directory": str(result.folder) if result else None,
+        "seconds": round(outcome.seconds, 3),
+        "layers": [_layer(layer) for layer in result.layers] if result else [],
+        "error": Console.error_document(as_error(error)) if error else None,
     }
-    console.result(document, console.table("layer", "archive", "zipped", "unpacked", "sha256", "", rows=rows))
-    if all(layer.up_to_date for layer in result.layers):
-        console.note(f"{result.runtime.identifier} is up to date: nothing to do.")
+
+
+def _layer(layer: BuiltLayer) -> dict[str, Any]:
+    archive = layer.archive
+    return {
+        "kind": archive.kind,
+        "layer": archive.manifest.layer,
+        "path": str(archive.path),
+        "key": archive.manifest.key,
+        "size": archive.size,
+        "unpacked": archive.unpacked,
+        "sha256": archive.sha256,
+        "up_to_date": layer.up_to_date,
+    }

@@ -14,7 +14,7 @@ import traceback
 from typing import TYPE_CHECKING, Any
 
 from phplayer.errors import INTERRUPTED
-from phplayer.events import Event, Noted, PhaseAdvanced, PhaseFinished, PhaseStarted, Warned
+from phplayer.events import Event, Noted, PhaseAdvanced, PhaseFinished, PhaseStarted, SubjectFailed, Warned
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import rich.console
     from rich.console import RenderableType
     from rich.progress import Progress, TaskID
+    from rich.table import Column
     from typer import Context
 
     from phplayer.errors import PhplayerError
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 """Of the JSON documents that commands print."""
 
+_WIDE = 90  # columns of a terminal with room for a bar beside a build's name, its phase and the count
 _PLAIN_INTERVAL = 15.0  # seconds between progress lines where nothing can be redrawn
 
 
@@ -99,6 +101,8 @@ class Console:
             self.note(event.message)
         elif isinstance(event, Warned):
             self.warn(event.message)
+        elif isinstance(event, SubjectFailed):
+            self._fail(event)
         elif self.err.is_terminal:
             self._draw(event)
         else:
@@ -114,8 +118,8 @@ class Console:
 
         self.err.print(Text.assemble(("warning: ", "bold yellow"), message), soft_wrap=True)
 
-    def error(self, error: PhplayerError) -> None:
-        """Print what went wrong, what to do next and where the log is."""
+    def error(self, error: PhplayerError, *, of: str = "") -> None:
+        """Print what went wrong, what to do next and where the log is; ``of`` names the one of several things."""
         from rich.text import Text
 
         self.close()
@@ -125,7 +129,9 @@ class Console:
         else:
             for line in error.details:
                 self.err.print(Text(f"  {line}", "dim"), soft_wrap=True)
-            self.err.print(Text.assemble(("error: ", "bold red"), error.message), soft_wrap=True)
+            self.err.print(
+                Text.assemble(("error: ", "bold red"), f"{of}: " if of else "", error.message), soft_wrap=True
+            )
             if error.remedy:
                 self.err.print(Text.assemble(("  fix: ", "bold green"), error.remedy), soft_wrap=True)
             if error.log:
@@ -195,11 +201,12 @@ class Console:
                 self.close()
             return
         if self._progress is None:
+            bar = (BarColumn(bar_width=24),) if self.err.width >= _WIDE else ()
             self._progress = Progress(
                 SpinnerColumn(),
-                TextColumn("{task.description}"),
-                BarColumn(bar_width=24),
-                TextColumn("{task.fields[count]}"),
+                TextColumn("{task.description}", table_column=_one_line()),
+                *bar,
+                TextColumn("{task.fields[count]}", table_column=_one_line()),
                 TimeElapsedColumn(),
                 console=self.err,
                 transient=True,
@@ -210,6 +217,20 @@ class Console:
             self._tasks[key] = self._progress.add_task(_title(event), total=None, count="")
         if isinstance(event, PhaseAdvanced):
             self._progress.update(self._tasks[key], completed=event.done, total=event.total, count=_count(event))
+
+    def _fail(self, event: SubjectFailed) -> None:
+        """Take what the subject was doing off the display."""
+        from rich.text import Text
+
+        for key in [key for key in self._tasks if key[0] == event.subject]:
+            task = self._tasks.pop(key)
+            if self._progress is not None:
+                self._progress.remove_task(task)
+        for key in [key for key in self._told if key[0] == event.subject]:
+            del self._told[key]
+        mark = ("✗ ", "red") if self.err.is_terminal else ""
+        line = Text.assemble(mark, f"{event.subject} failed: {event.message}", _seconds(event.seconds))
+        self.err.print(line, soft_wrap=True)
 
     def _finish_line(self, event: PhaseFinished) -> None:
         from rich.text import Text
@@ -230,6 +251,13 @@ class Console:
         elif time.monotonic() - self._told.get(key, 0.0) >= _PLAIN_INTERVAL:
             self._told[key] = time.monotonic()
             self.note(f"{_title(event)}: {_count(event)}")
+
+
+def _one_line() -> Column:
+    """Return a column that a narrow terminal cuts instead of folding: a display of several lines each would jump."""
+    from rich.table import Column
+
+    return Column(no_wrap=True, overflow="ellipsis")
 
 
 def _console(stream: Any) -> rich.console.Console:

@@ -102,7 +102,7 @@ def test_a_second_build_does_nothing_and_says_so(built: Built, phplayer: Phplaye
     before = {path.name: path.stat().st_mtime_ns for path in built.dist.iterdir()}
     done = phplayer("build", "--json", cwd=project)
     document = json.loads(done.stdout)
-    assert [layer["up_to_date"] for layer in document["layers"]] == [True, True]
+    assert [layer["up_to_date"] for layer in document["builds"][0]["layers"]] == [True, True]
     assert "up to date: nothing to do" in done.stderr
     assert {path.name: path.stat().st_mtime_ns for path in built.dist.iterdir()} == before
 

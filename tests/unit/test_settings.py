@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import pytest
@@ -77,10 +78,27 @@ def test_the_environment_gives_every_type(tmp_path: Path) -> None:
 
 def test_the_example_holds_every_key_and_loads_with_all_lines_switched_on(tmp_path: Path) -> None:
     path = write_example(tmp_path, php="8.4")
-    assert load(tmp_path).values["php.version"] == "8.4"
+    assert load(tmp_path).values["php.version"] == ("8.4",)
     text = path.read_text()
     path.write_text("\n".join(line.removeprefix("# ") if " = " in line else line for line in text.splitlines()))
     everything = load(tmp_path)
     assert {name for name, origin in everything.origins.items() if origin != "default"} == {key.name for key in KEYS}
     with pytest.raises(UsageError, match="exists already"):
         write_example(tmp_path, php="8.4")
+
+
+def test_of_a_list_of_one_the_brackets_can_be_left_out_where_that_reads_better(tmp_path: Path) -> None:
+    assert load(tmp_path, '[php]\nversion = "8.4"\n').texts("php.version") == ("8.4",)
+    assert load(tmp_path, '[php]\nversion = ["8.3", "8.4"]\n').texts("php.version") == ("8.3", "8.4")
+    assert load(tmp_path, "", {"PHPLAYER_PHP_VERSION": "8.2,8.4"}).texts("php.version") == ("8.2", "8.4")
+    assert load(tmp_path, '[php]\nversion = ""\n').texts("php.version") == ()
+    with pytest.raises(UsageError, match=r"php\.extensions must be a list of strings"):
+        load(tmp_path, '[php]\nextensions = "curl"\n')
+
+
+def test_settings_go_to_another_process(tmp_path: Path) -> None:
+    settings = load(tmp_path, '[php]\nini = { memory_limit = "1G" }\n')
+    copy = pickle.loads(pickle.dumps(settings))  # noqa: S301  made right here
+    assert copy == settings
+    with pytest.raises(TypeError):
+        copy.values["layer.name"] = "x"

@@ -1,0 +1,109 @@
+"""Which runtimes one call builds: every PHP version with every architecture, less what ``--only`` leaves out."""
+
+from __future__ import annotations
+
+import itertools
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+from phplayer import catalog
+from phplayer.errors import EnvironmentMissingError, NothingSelectedError, UsageError, did_you_mean
+from phplayer.runtime import Architecture, BootstrapMode, identifier
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from phplayer.runtime import PhpVersion, Runtime
+    from phplayer.settings import Settings
+
+ALL = "all"
+"""Stands for every architecture."""
+
+
+def runtimes(settings: Settings, *, only: Sequence[str] = ()) -> tuple[Runtime, ...]:
+    """Resolve what the settings ask for, in their order; ``only`` holds identifiers or patterns (``php84-*``).
+
+    Raises:
+        UsageError: an unknown version, extension, target or architecture; two releases of one branch.
+        NothingSelectedError: a pattern fits no identifier.
+
+    """
+    known = catalog.load()
+    target = known.target(settings.text("build.target") or known.default_target)
+    texts = settings.texts("php.version") or (known.default_php,)
+    pairs = {
+        identifier(version, target, architecture): (version, architecture)
+        for version, architecture in itertools.product(_versions(texts), architectures(settings.texts("build.arch")))
+    }
+    return tuple(
+        known.runtime(
+            php=str(version),
+            extensions=settings.texts("php.extensions"),
+            target=target.name,
+            architecture=architecture,
+            bootstrap=BootstrapMode.FUNCTION,
+        )
+        for version, architecture in (pairs[name] for name in select(tuple(pairs), only))
+    )
+
+
+def select(identifiers: Sequence[str], only: Sequence[str]) -> tuple[str, ...]:
+    """Return the identifiers that one of the patterns fits, all of them without patterns.
+
+    Raises:
+        NothingSelectedError: a pattern fits none.
+
+    """
+    for pattern in only:
+        if not any(fnmatchcase(name, pattern) for name in identifiers):
+            raise NothingSelectedError(
+                f"{pattern!r} selects none of: {', '.join(identifiers)}.",
+                remedy=f"{did_you_mean(pattern, identifiers)}More are there to select from with --php and --arch all.",
+            )
+    return tuple(name for name in identifiers if not only or any(fnmatchcase(name, pattern) for pattern in only))
+
+
+def architectures(texts: Iterable[str]) -> tuple[Architecture, ...]:
+    """Read architectures' names; none means this machine's.
+
+    Raises:
+        UsageError: no such architecture.
+        EnvironmentMissingError: none was named and Lambda has no machines like this one.
+
+    """
+    found: dict[Architecture, None] = {}
+    for text in texts:
+        found.update(dict.fromkeys(Architecture if text == ALL else (Architecture.parse(text),)))
+    return tuple(found) or (Architecture.of_this_machine(),)
+
+
+def require_native(runtimes: Iterable[Runtime]) -> None:
+    """Refuse runtimes that this machine cannot compile by itself.
+
+    Raises:
+        EnvironmentMissingError: one is for another architecture.
+
+    """
+    here = Architecture.of_this_machine()
+    foreign = [runtime for runtime in runtimes if runtime.architecture != here]
+    if foreign:
+        names = ", ".join(runtime.identifier for runtime in foreign)
+        raise EnvironmentMissingError(
+            f"The host engine compiles for {here}, which this machine is, and not: {names}.",
+            remedy=f"Build these on a machine that is {foreign[0].architecture}, or leave them out with "
+            f"--only '*-{here}'.",
+        )
+
+
+def _versions(texts: Iterable[str]) -> tuple[PhpVersion, ...]:
+    """Resolve versions; two of one branch would have one identifier, one folder and one layer name."""
+    known = catalog.load()
+    found: dict[str, PhpVersion] = {}
+    for text in texts:
+        version = known.release(text).version
+        if found.setdefault(version.branch, version) != version:
+            raise UsageError(
+                f"PHP {found[version.branch]} and {version} are both {version.branch}: one call builds one of them.",
+                remedy="Build the other in a call of its own, with another layer.name.",
+            )
+    return tuple(found.values())
