@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from phplayer.settings import Settings
 
 _CLEAN_UP = 30.0  # seconds that an interrupted build has before it is killed
-_PHASE = "builds"
+_PHASE = "all builds"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,14 +103,14 @@ def build_all(
                 if outcome.error is not None:
                     listener(_failed(outcome))
                 listener(
-                    PhaseAdvanced(subject="", phase=_PHASE, done=len(outcomes), total=len(requests), unit="builds")
+                    PhaseAdvanced(subject="", phase=_PHASE, done=len(outcomes), total=len(requests), unit="done")
                 )
     finally:
         _stop(running)
     well = sum(outcome.error is None for outcome in outcomes.values())
     listener(
         PhaseFinished(
-            subject="", phase=_PHASE, seconds=time.monotonic() - began, outcome=f"{well} of {len(requests)} done"
+            subject="", phase=_PHASE, seconds=time.monotonic() - began, outcome=f"{well} of {len(requests)} built"
         )
     )
     return tuple(outcomes[number] for number in range(len(requests)))

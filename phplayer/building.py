@@ -164,6 +164,11 @@ class _Flow:
         )  # fmt: skip
 
         def make(tree: Path) -> Manifest:
+            # Held until all is copied: what is in use is not cleaned away.
+            with cache.lock(cache.use_lock(compile_key)):
+                return make_locked(tree)
+
+        def make_locked(tree: Path) -> Manifest:
             compiled = compiling.compile_php(
                 plan,
                 self.engine,
@@ -288,7 +293,7 @@ class _Flow:
         present = _archive_of(path, key)
         if present is not None:
             return BuiltLayer(archive=present, up_to_date=True)
-        with tempfile.TemporaryDirectory(prefix="tree-", dir=cache.folder("work")) as temporary:
+        with tempfile.TemporaryDirectory(prefix=cache.temporary_prefix("tree"), dir=cache.folder("work")) as temporary:
             tree = Path(temporary)
             manifest = make(tree)
             inside = tree / MANIFEST_PATHS[kind]

@@ -47,6 +47,7 @@ def fetch(release: Release, *, file: Path | None, subject: str, listener: Listen
     with cache.lock(kept.name):
         if kept.is_file():
             if _sha256(kept) == release.sha256:
+                cache.touch(kept)
                 return kept
             kept.unlink()
         return _download(release, kept, subject=subject, listener=listener)

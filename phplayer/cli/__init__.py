@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from phplayer.cli import build, doctor, init, invoke, new_function, options, publish
+from phplayer.cli import build, clean, doctor, init, invoke, new_function, options, publish
 from phplayer.cli.console import Console
 from phplayer.cli.failures import as_error
 from phplayer.errors import INTERRUPTED, PhplayerError, UsageError
@@ -34,6 +34,7 @@ app.command()(publish.publish)
 app.command()(new_function.new_function)
 app.command()(invoke.invoke)
 app.command()(doctor.doctor)
+app.command()(clean.clean)
 
 
 @app.callback()

@@ -71,7 +71,7 @@ def build(
 
     Where the folder has a composer.json, its packages become a second layer.
     """
-    from phplayer import batch, matrix
+    from phplayer import batch, cleaning, matrix
     from phplayer.settings import Settings
 
     console = Console.of(context)
@@ -86,6 +86,7 @@ def build(
             "composer.bin": composer,
         }
     )
+    limit = cleaning.limit(settings)
     runtimes = matrix.runtimes(settings, only=options.split(only) or ())
     if print_identifiers:
         names = [runtime.identifier for runtime in runtimes]
@@ -95,7 +96,18 @@ def build(
     outcomes = batch.build_all(
         _requests(settings, runtimes, source), parallel=_share(settings, runtimes)[0], listener=console.listen
     )
+    _keep_within_the_limit(console, settings, limit)
     _report(console, outcomes)
+
+
+def _keep_within_the_limit(console: Console, settings: Settings, limit: int) -> None:
+    """Remove what was not used for longest when the cache has grown over its limit."""
+    from phplayer import cleaning
+
+    removed = cleaning.remove(cleaning.over(limit))
+    if removed:
+        freed = file_size(sum(item.size for item in removed))
+        console.note(f"The cache was over {settings.text('cache.max_size')}: {freed} of the least recently used freed.")
 
 
 def _requests(settings: Settings, runtimes: Sequence[Runtime], source: Path | None) -> Sequence[Any]:

@@ -31,6 +31,7 @@ def unpack(archives: Sequence[LayerArchive]) -> Path:
     key = hashlib.sha256("".join(archive.sha256 for archive in archives).encode()).hexdigest()
     tree = cache.folder("layers") / key
     if tree.is_dir():
+        cache.touch(tree)
         return tree
     unfinished = Path(tempfile.mkdtemp(prefix="unfinished-", dir=tree.parent))
     try:
