@@ -77,7 +77,10 @@ def scripts(recipe: Recipe) -> dict[str, bytes]:
 def find(key: str) -> CompiledPhp | None:
     """Return the compile of that key if the cache has it."""
     folder = cache.folder("builds") / key
-    return CompiledPhp(folder=folder) if folder.is_dir() else None
+    if not folder.is_dir():
+        return None
+    cache.touch(folder)
+    return CompiledPhp(folder=folder)
 
 
 def compile_php(
@@ -157,18 +160,20 @@ def _step(step: Step, run: _Run) -> None:
 
     status = run.workspace.run(["sh", f"{step.name}.sh", *step.arguments], environment=run.environment, on_line=on_line)
     if status != 0:
-        raise _failure(step, status, run.log, tuple(tail))
+        raise _failure(step, status, run.log, tuple(tail), run.workspace.full_disk_remedy)
     outcome = f"{compiled} files compiled" if compiled else "done"
     run.listener(
         PhaseFinished(subject=run.subject, phase=step.title, seconds=time.monotonic() - began, outcome=outcome)
     )
 
 
-def _failure(step: Step, status: int, log: Path, tail: tuple[str, ...]) -> BuildFailedError:
+def _failure(step: Step, status: int, log: Path, tail: tuple[str, ...], full_disk_remedy: str) -> BuildFailedError:
     text = "\n".join(tail)
     remedy = "Read the log from its end; the first error in it is the cause."
     if "No space left on device" in text:
-        remedy = "The disk is full: free some space, or move the cache with PHPLAYER_CACHE, and run again."
+        remedy = full_disk_remedy
+    elif "Killed signal terminated program" in text:
+        remedy = "The compiler was killed, most likely for lack of memory: use a smaller --jobs, or give it more."
     elif step.name == "configure" and ("not found" in text or "were not met" in text):
         remedy = "A library or its headers are missing: the last lines name it. Install it and run again."
     ended = f"signal {-status}" if status < 0 else f"status {status}"

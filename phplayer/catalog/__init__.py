@@ -64,9 +64,24 @@ class _ExtensionsFile(_Struct, frozen=True, kw_only=True):
     extension: dict[str, _Extension]
 
 
+class Image(_Struct, frozen=True, kw_only=True):
+    """A container image of a base, and what is added to it beside the packages that a build needs."""
+
+    name: str
+    digest: str = ""  # sha256:..., "" where it is not known
+    packages: tuple[str, ...] = ()
+    ccache: str = ""  # the folder of compilers that go through ccache, "" where the base has no such package
+
+    @property
+    def reference(self) -> str:
+        """What is pulled: the digest decides where it is known."""
+        return f"{self.name}@{self.digest}" if self.digest else self.name
+
+
 class _Base(_Struct, frozen=True, kw_only=True):
     os_release: tuple[str, ...]
     manager: str
+    image: Image
     install: tuple[str, ...]
     toolchain: tuple[str, ...]
     composer: tuple[str, ...]
@@ -113,6 +128,7 @@ class Base:
     install_command: tuple[str, ...]
     toolchain: tuple[str, ...]
     composer: tuple[str, ...]
+    image: Image
     packages: Mapping[str, tuple[str, ...]]  # abstract library -> packages
     pinned_symbols: Mapping[str, Mapping[Architecture, str]]  # glibc function -> version to link
 

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
+
+from phplayer.errors import EnvironmentMissingError, UsageError, did_you_mean
+from phplayer.events import Noted
+from phplayer.runtime import Architecture
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -10,10 +15,21 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from phplayer.catalog import Base
+    from phplayer.events import Listener
+    from phplayer.runtime import Runtime
+
+AUTO, DOCKER, HOST = "auto", "docker", "host"
+NAMES = (AUTO, DOCKER, HOST)
+
+_PER_COMPILER = 700_000_000  # bytes: GCC takes 600 MB for the largest file of PHP, Zend/zend_execute.c
 
 
 class Workspace(Protocol):
     """A folder in which the steps of one build run. Paths are relative to it."""
+
+    @property
+    def full_disk_remedy(self) -> str:
+        """What to do where a step ends with "No space left on device"."""
 
     def put(self, source: Path, name: str) -> None:
         """Copy a file in."""
@@ -42,6 +58,9 @@ class Engine(Protocol):
     def base(self) -> Base:
         """The base whose packages this engine has."""
 
+    def compilers(self) -> int:
+        """Return how many compilers its processors and its memory carry at once, limits on them included."""
+
     def require(self, packages: Sequence[str]) -> None:
         """Make sure that the packages are there.
 
@@ -54,4 +73,93 @@ class Engine(Protocol):
         """Return what identifies compiler, libc and libraries: if it is the same, so is what a recipe gives."""
 
     def workspace(self, key: str) -> AbstractContextManager[Workspace]:
-        """Open the workspace of a build. It is deleted when the block ends well and kept to go on from otherwise."""
+        """Open the workspace of a build. It is deleted when the block ends well.
+
+        Otherwise an engine may keep it to go on from.
+        """
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineOptions:
+    """What a user says of where to compile."""
+
+    engine: str = AUTO
+    base_image: str = ""  # instead of the one that the catalogue has for the target's own base
+    keep_container: bool = False
+    ccache: bool = True
+    memory: int = 0  # bytes that a container may have; 0 for all of the engine's
+    cpus: float = 0.0  # processors that a container may have; 0 for all of the engine's
+
+    @property
+    def need_docker(self) -> tuple[str, ...]:
+        """The options, as a user writes them, that only the docker engine knows."""
+        asked = {
+            "--base-image": self.base_image,
+            "--keep-container": self.keep_container,
+            "build.memory": self.memory,
+            "build.cpus": self.cpus,
+        }
+        return tuple(name for name, value in asked.items() if value)
+
+
+def choose(options: EngineOptions, runtime: Runtime, listener: Listener) -> Engine:
+    """Return the engine that compiles this runtime, and tell which it is and why.
+
+    ``auto`` is Docker where a daemon answers, else this machine.
+
+    Raises:
+        UsageError: no such engine, or options that contradict it.
+        EnvironmentMissingError: the engine that was asked for, or any engine, cannot compile here.
+
+    """
+    if options.engine not in NAMES:
+        near = did_you_mean(options.engine, NAMES)
+        raise UsageError(f"Unknown engine {options.engine!r}.", remedy=f"{near}Known: {', '.join(NAMES)}.")
+    if options.engine == HOST:
+        return _host(options, runtime)
+    from phplayer.engines import docker, docker_daemon
+
+    try:
+        daemon = docker_daemon.connect()
+    except docker_daemon.DaemonMissingError as missing:
+        if options.engine == DOCKER or options.need_docker:
+            raise
+        return _instead_of_docker(options, runtime, missing, listener)
+    engine = docker.DockerEngine.open(daemon, options, runtime, listener)
+    listener(Noted(message=f"Compiling in {engine.image}, with Docker {daemon.version} at {daemon.address}."))
+    return engine
+
+
+def compilers(*, processors: float, memory: int) -> int:
+    """Return how many compilers fit into that many processors and bytes; one at least."""
+    return max(1, min(int(processors), memory // _PER_COMPILER))
+
+
+def _host(options: EngineOptions, runtime: Runtime) -> Engine:
+    from phplayer.engines.host import HostEngine
+
+    if options.need_docker:
+        raise UsageError(
+            f"The host engine has no container for {' and '.join(options.need_docker)}.",
+            remedy="Use --engine docker, or leave it out.",
+        )
+    here = Architecture.of_this_machine()
+    if runtime.architecture != here:
+        raise EnvironmentMissingError(
+            f"The host engine compiles for {here}, which this machine is; it cannot build {runtime.identifier}.",
+            remedy=f"Use --engine docker, or build it on a machine that is {runtime.architecture}.",
+        )
+    return HostEngine(ccache=options.ccache)
+
+
+def _instead_of_docker(
+    options: EngineOptions, runtime: Runtime, missing: EnvironmentMissingError, listener: Listener
+) -> Engine:
+    try:
+        engine = _host(options, runtime)
+    except EnvironmentMissingError as error:
+        raise EnvironmentMissingError(
+            error.message, remedy=f"{error.remedy} To compile in a container: {missing.remedy}", details=error.details
+        ) from error
+    listener(Noted(message=f"Compiling on this machine, because there is no Docker here: {missing.message}"))
+    return engine

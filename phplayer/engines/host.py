@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from phplayer import cache, catalog
+from phplayer.engines import capacity, compilers
 from phplayer.errors import EnvironmentMissingError
 
 if TYPE_CHECKING:
@@ -58,6 +59,10 @@ class HostEngine:
         """``ccache``: use it where it is installed. What is compiled is the same, byte for byte."""
         self.base = base_of_this_machine()
         self._ccache = ccache
+
+    def compilers(self) -> int:
+        """Return how many compilers this machine carries at once."""
+        return compilers(processors=capacity.processors(), memory=capacity.memory())
 
     def missing(self, packages: Sequence[str]) -> tuple[str, ...]:
         """Return those of the packages that are not installed."""
@@ -103,6 +108,8 @@ class HostEngine:
 
 class HostWorkspace:
     """A folder of this machine."""
+
+    full_disk_remedy = "The disk is full: free some space, or move the cache with PHPLAYER_CACHE, and run again."
 
     def __init__(self, folder: Path, *, environment: Mapping[str, str]) -> None:
         self._folder = folder

@@ -1,0 +1,144 @@
+"""Base images: found in the daemon or pulled, recognised, and run once where that may need an emulator."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from phplayer import cache, catalog
+from phplayer.engines.docker_container import read_file, scratch
+from phplayer.engines.docker_daemon import PLATFORMS, Daemon, refused
+from phplayer.errors import EnvironmentMissingError, PhplayerError
+from phplayer.events import PhaseFinished, PhaseStarted
+
+if TYPE_CHECKING:
+    from phplayer.catalog import Base
+    from phplayer.events import Listener
+    from phplayer.runtime import Architecture
+
+_OS_RELEASE = "/usr/lib/os-release"  # /etc/os-release is a link to it
+
+
+@dataclass(frozen=True, kw_only=True)
+class BaseImage:
+    """A base in the daemon."""
+
+    reference: str  # as asked for
+    identity: str  # sha256:...
+
+
+def base_image(daemon: Daemon, reference: str, architecture: Architecture, listener: Listener) -> BaseImage:
+    """Return the base image of that architecture, pulled unless the daemon has it.
+
+    Raises:
+        EnvironmentMissingError: it can neither be found nor pulled.
+
+    """
+    with cache.lock(f"pull-{hashlib.sha256(reference.encode()).hexdigest()[:12]}"):
+        found = local(daemon, reference, architecture)
+        if found is None:
+            _pull(daemon, reference, architecture, listener)
+            found = local(daemon, reference, architecture)
+    if found is None:
+        raise EnvironmentMissingError(
+            f"The base image {reference} has no variant for {architecture}.",
+            remedy=f"Name an image that is {architecture} with --base-image.",
+        )
+    return BaseImage(reference=reference, identity=found)
+
+
+def base_of(daemon: Daemon, image: BaseImage) -> Base:
+    """Return the base that an image is, by its os-release.
+
+    Raises:
+        EnvironmentMissingError: it is none that the catalogue knows.
+
+    """
+    try:
+        text = read_file(daemon, image.identity, _OS_RELEASE).decode(errors="replace")
+    except PhplayerError:
+        text = ""
+    fields = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+    identifiers = f"{fields.get('ID', '')} {fields.get('ID_LIKE', '')}".replace('"', "").split()
+    known = catalog.load()
+    for identifier in identifiers:
+        base = known.base_of(identifier)
+        if base is not None:
+            return base
+    system = fields.get("PRETTY_NAME", "no system that says its name").strip('"')
+    names = ", ".join(name for base in known.bases.values() for name in base.os_release)
+    raise EnvironmentMissingError(
+        f"The base image {image.reference} is {system}, whose packages phplayer does not know.",
+        remedy=f"Use an image of one of: {names}.",
+    )
+
+
+def require_execution(daemon: Daemon, image: BaseImage, architecture: Architecture) -> None:
+    """Refuse an architecture that neither the daemon's processors nor an emulator of its kernel runs.
+
+    Raises:
+        EnvironmentMissingError: says how to set up emulation.
+
+    """
+    api = daemon.api
+    with scratch(daemon, image.identity, ["true"]) as container, daemon.asked_to("run a container"):
+        from docker.errors import APIError
+
+        try:
+            api.start(container)
+            status = api.wait(container)["StatusCode"]
+            said = api.logs(container, stdout=True, stderr=True).decode(errors="replace")
+        except APIError as error:
+            status, said = 1, error.explanation or str(error)
+    if status == 0:
+        return
+    if "exec format error" not in said and daemon.runs_natively(architecture):
+        raise refused(f"run true in {image.reference}", said or f"status {status}")
+    raise EnvironmentMissingError(
+        f"The Docker daemon's machine is {daemon.platform} and emulates no {PLATFORMS[architecture]}, "
+        f"so it cannot compile for {architecture}.",
+        remedy="Set up emulation on that machine: docker run --privileged --rm tonistiigi/binfmt --install "
+        f"{PLATFORMS[architecture]} (on Debian: apt-get install qemu-user-static binfmt-support). "
+        f"Or build on a machine that is {architecture}.",
+    )
+
+
+def local(daemon: Daemon, reference: str, architecture: Architecture) -> str | None:
+    """Return the identity of an image that the daemon has, if it is of that architecture."""
+    from docker.errors import ImageNotFound
+
+    with daemon.asked_to(f"look at {reference}"):
+        try:
+            found = daemon.api.inspect_image(reference)  # type: ignore[no-untyped-call]  # the stubs lack it
+        except ImageNotFound:
+            return None
+    return str(found["Id"]) if found["Architecture"] == PLATFORMS[architecture] else None
+
+
+def _pull(daemon: Daemon, reference: str, architecture: Architecture, listener: Listener) -> None:
+    from docker.errors import APIError
+    from docker.utils import parse_repository_tag
+
+    repository, tag = parse_repository_tag(reference)
+    phase, began = f"pull {reference}", time.monotonic()
+    listener(PhaseStarted(subject=str(architecture), phase=phase))
+    reason = ""
+    with daemon.asked_to(f"pull {reference}"):
+        try:
+            for message in daemon.api.pull(
+                repository, tag=tag or "latest", platform=f"linux/{PLATFORMS[architecture]}", stream=True, decode=True
+            ):
+                reason = message.get("error", "")
+                if reason:
+                    break
+        except APIError as error:
+            reason = error.explanation or str(error)
+    if reason:
+        raise EnvironmentMissingError(
+            f"The base image {reference} is not in the Docker daemon, and pulling it fails: "
+            f"{reason.strip().rstrip('.')}.",
+            remedy="Check the name and the daemon's network, or name an image that it has with --base-image.",
+        )
+    listener(PhaseFinished(subject=str(architecture), phase=phase, seconds=time.monotonic() - began, outcome="pulled"))

@@ -1,0 +1,166 @@
+"""The connection to a Docker daemon: found as Docker's own client finds it; what it refuses is told with a remedy."""
+
+from __future__ import annotations
+
+import errno
+import os
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.client import HTTPException
+from typing import TYPE_CHECKING, Any
+
+from phplayer.errors import BuildFailedError, EnvironmentMissingError
+from phplayer.runtime import Architecture
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from docker import APIClient
+
+LABEL = "phplayer"
+"""On all that is made in a daemon; its value says what it is."""
+
+PLATFORMS = {Architecture.X86_64: "amd64", Architecture.ARM64: "arm64"}
+"""Docker's names of Lambda's architectures."""
+
+_PROBE = 10  # seconds in which a daemon must answer to be taken for one
+_TIMEOUT = 600  # seconds of silence after which a request has failed; dnf can be silent for minutes
+
+
+class DaemonMissingError(EnvironmentMissingError):
+    """No Docker daemon can be used; the message says why in one sentence."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Daemon:
+    """A daemon that answered, and what it said of its machine."""
+
+    api: APIClient
+    address: str
+    version: str
+    platform: str  # linux's name of its architecture, by Docker's names: amd64
+    processors: int
+    memory: int  # bytes
+
+    def runs_natively(self, architecture: Architecture) -> bool:
+        """Tell whether its processors are of that architecture."""
+        return self.platform == PLATFORMS[architecture]
+
+    @contextmanager
+    def asked_to(self, what: str) -> Iterator[None]:
+        """Turn what the SDK raises into our errors; ``what`` completes "the daemon was asked to"."""
+        from docker.errors import APIError, DockerException
+        from urllib3.exceptions import HTTPError
+
+        try:
+            yield
+        except APIError as error:
+            raise refused(what, error.explanation or str(error)) from error
+        except (DockerException, HTTPError, HTTPException, OSError) as error:  # requests' errors are OSErrors
+            raise EnvironmentMissingError(
+                f"The Docker daemon at {self.address} went away when it was asked to {what}: {_innermost(error)}.",
+                remedy="Look why it ended (journalctl -u docker), start it, and run the same command again.",
+            ) from error
+
+
+def connect() -> Daemon:
+    """Connect to the daemon that DOCKER_HOST or the current context of Docker's client names.
+
+    Raises:
+        DaemonMissingError: none answers, or it does not let this user in.
+
+    """
+    from docker import APIClient
+    from docker.errors import DockerException
+
+    address = "of Docker's configuration"
+    try:
+        where = _where()
+        address = where["base_url"]
+        probe = APIClient(**where, version="auto", timeout=_PROBE)
+        info, version = probe.info(), probe.version()
+        probe.close()
+        api = APIClient(**where, version=probe.api_version, timeout=_TIMEOUT)
+    except (DockerException, OSError, ValueError) as error:
+        raise _missing(address, error) from error
+    return Daemon(
+        api=api,
+        address=address,
+        version=version["Version"],
+        platform=version["Arch"],
+        processors=info["NCPU"],
+        memory=info["MemTotal"],
+    )
+
+
+def refused(what: str, reason: str) -> BuildFailedError:
+    """Return the error for a daemon that answered no."""
+    remedy = "Docker's own words tell what to mend; then run the same command again."
+    if "no space left on device" in reason.lower():
+        remedy = "The disk of the Docker daemon is full: docker system prune frees what nothing uses there."
+    return BuildFailedError(f"The Docker daemon refused to {what}: {reason.strip().rstrip('.')}.", remedy=remedy)
+
+
+def _where() -> dict[str, Any]:
+    """Return the SDK's arguments for the daemon: DOCKER_HOST first, then the context, as Docker's client does."""
+    from docker.context import ContextAPI
+    from docker.utils import kwargs_from_env
+
+    if os.environ.get("DOCKER_HOST"):
+        return dict(kwargs_from_env())
+    found = dict(ContextAPI.kwargs_from_context())
+    if "base_url" not in found:
+        raise ValueError(f"there is no context {os.environ.get('DOCKER_CONTEXT', 'default')!r}")
+    return found
+
+
+def _missing(address: str, error: Exception) -> DaemonMissingError:
+    cause = _innermost(error)
+    message, remedy = _why(address, address.removeprefix("unix://"), cause)
+    return DaemonMissingError(
+        f"No Docker daemon can be used: {message}.", remedy=f"{remedy}, or compile on this machine with --engine host."
+    )
+
+
+def _why(address: str, path: str, cause: BaseException) -> tuple[str, str]:
+    """Return what is wrong with a daemon, and what to do."""
+    by_number = {
+        errno.ENOENT: (
+            f"there is no socket at {path}",
+            "Install and start Docker, or set DOCKER_HOST to where its daemon listens",
+        ),
+        errno.EACCES: (
+            f"permission denied at {path}",
+            "Add yourself to the group docker (sudo usermod -aG docker $USER) and log in again",
+        ),
+        errno.ECONNREFUSED: (
+            f"no daemon listens at {path}",
+            "Start it (sudo systemctl start docker, or Docker Desktop)",
+        ),
+    }
+    number = cause.errno if isinstance(cause, OSError) else None
+    if number in by_number:
+        return by_number[number]
+    if isinstance(cause, TimeoutError) or "timed out" in str(cause).lower():
+        reason = f"the one at {path} does not answer within {_PROBE} seconds"
+        return reason, "Look what it is doing (journalctl -u docker) and restart it"
+    if "paramiko" in str(cause):
+        return f"{address} is reached through paramiko, which is not installed", "Install it: pip install paramiko"
+    return f"{address} gives {cause}", "Check DOCKER_HOST and docker context ls"
+
+
+def _innermost(error: BaseException) -> BaseException:
+    """Return what the operating system said: the SDK and its HTTP libraries wrap it in one another's arguments."""
+    seen: set[int] = set()
+    waiting, last = [error], error
+    while waiting:
+        current = waiting.pop()
+        if id(current) in seen:
+            continue
+        seen.add(id(current))
+        if isinstance(current, OSError) and current.errno is not None:
+            return current
+        last = current if str(current) else last
+        inner = (current.__cause__, current.__context__, *current.args)
+        waiting.extend(each for each in inner if isinstance(each, BaseException))
+    return last

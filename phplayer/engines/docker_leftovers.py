@@ -1,0 +1,107 @@
+"""What phplayer has in a Docker daemon, and what of it nobody needs any more.
+
+A build removes its own container whatever happens, and the daemon removes it when the build's process is gone. What
+can stay behind is what a daemon that died could not remove.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from phplayer.engines.docker_container import CLIENT_LABEL, remove
+from phplayer.engines.docker_daemon import LABEL
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from phplayer.engines.docker_daemon import Daemon
+
+_STARTING = 120.0  # seconds in which a container that does not run may be about to
+
+
+@dataclass(frozen=True, kw_only=True)
+class Leftover:
+    """One thing in the daemon."""
+
+    kind: str  # container, image, volume
+    identity: str
+    name: str
+    size: int  # bytes, 0 where the daemon does not say
+
+
+def find(daemon: Daemon, *, everything: bool = False) -> tuple[Leftover, ...]:
+    """Return what no running build needs; with ``everything`` also what the next build would use again.
+
+    That is: toolchain images, ccache volumes and containers that were kept on purpose.
+    """
+    with daemon.asked_to("list what phplayer made"):
+        return (
+            *_containers(daemon, everything=everything),
+            *_images(daemon, everything=everything),
+            *(_volumes(daemon) if everything else ()),
+        )
+
+
+def sweep(daemon: Daemon, leftovers: tuple[Leftover, ...]) -> tuple[Leftover, ...]:
+    """Remove them and return those that are gone; one that turns out to be in use stays."""
+    from docker.errors import APIError
+
+    gone = []
+    with daemon.asked_to("remove what phplayer made"):
+        for each in leftovers:
+            with suppress(APIError):
+                if each.kind == "container":
+                    remove(daemon, each.identity)
+                elif each.kind == "image":
+                    daemon.api.remove_image(each.identity)
+                else:
+                    daemon.api.remove_volume(each.identity)
+                gone.append(each)
+    return tuple(gone)
+
+
+def _containers(daemon: Daemon, *, everything: bool) -> Iterator[Leftover]:
+    for container in daemon.api.containers(all=True, filters={"label": LABEL}):
+        labels = container["Labels"]
+        kept = labels[LABEL] == "kept"
+        if everything if kept else _is_orphan(container):
+            name = container["Names"][0].lstrip("/") if container["Names"] else container["Id"][:12]
+            yield Leftover(kind="container", identity=container["Id"], name=name, size=0)
+
+
+def _is_orphan(container: dict[str, Any]) -> bool:
+    """Tell whether nobody works with a container: a running one dies with its client, if the client is known."""
+    client = container["Labels"].get(CLIENT_LABEL, "")
+    host, _, pid = client.rpartition(":")
+    if host == socket.gethostname():
+        return not _is_alive(int(pid))
+    return bool(container["State"] != "running") and time.time() - container["Created"] > _STARTING
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _images(daemon: Daemon, *, everything: bool) -> Iterator[Leftover]:
+    for image in daemon.api.images(
+        filters={"label": f"{LABEL}=toolchain", **({} if everything else {"dangling": True})}
+    ):
+        tags = [tag for tag in image["RepoTags"] or () if tag != "<none>:<none>"]
+        for name in tags or [image["Id"]]:
+            yield Leftover(kind="image", identity=name, name=name, size=image["Size"])
+
+
+def _volumes(daemon: Daemon) -> Iterator[Leftover]:
+    for volume in daemon.api.volumes(filters={"label": f"{LABEL}=ccache"})["Volumes"] or ():
+        yield Leftover(kind="volume", identity=volume["Name"], name=volume["Name"], size=0)
