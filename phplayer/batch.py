@@ -15,12 +15,12 @@ import signal
 import threading
 import time
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import connection, resource_tracker
 from typing import TYPE_CHECKING, NoReturn
 
 from phplayer.errors import BuildFailedError, PhplayerError
-from phplayer.events import PhaseAdvanced, PhaseFinished, PhaseStarted, SubjectFailed
+from phplayer.events import PhaseAdvanced, PhaseFinished, PhaseStarted, SubjectFailed, unheard
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from phplayer.building import BuildResult
+    from phplayer.engines import Engine, EngineOptions
     from phplayer.events import Event, Listener
     from phplayer.runtime import Runtime
     from phplayer.settings import Settings
@@ -44,6 +45,8 @@ class Request:
 
     settings: Settings
     runtime: Runtime
+    options: EngineOptions
+    engine: Engine | None = None  # opened already; another process opens its own
     source: Path | None
     jobs: int  # compilers at once
 
@@ -66,9 +69,9 @@ def build_one(request: Request, listener: Listener) -> BuildResult:
 
     """
     from phplayer import building
-    from phplayer.engines.host import HostEngine
+    from phplayer.engines import choose
 
-    engine = HostEngine(ccache=request.settings.flag("build.ccache"))
+    engine = request.engine or choose(request.options, request.runtime, unheard)  # what there is to tell was told
     return building.build(
         request.settings, request.runtime, engine, source=request.source, jobs=request.jobs, listener=listener
     )
@@ -102,9 +105,7 @@ def build_all(
                 running.remove(each)
                 if outcome.error is not None:
                     listener(_failed(outcome))
-                listener(
-                    PhaseAdvanced(subject="", phase=_PHASE, done=len(outcomes), total=len(requests), unit="done")
-                )
+                listener(PhaseAdvanced(subject="", phase=_PHASE, done=len(outcomes), total=len(requests), unit="done"))
     finally:
         _stop(running)
     well = sum(outcome.error is None for outcome in outcomes.values())
@@ -116,13 +117,13 @@ def build_all(
     return tuple(outcomes[number] for number in range(len(requests)))
 
 
-def share(requests: int, *, processors: int, parallel: int, jobs: int) -> tuple[int, int]:
+def share(requests: int, *, compilers: int, parallel: int, jobs: int) -> tuple[int, int]:
     """Return how many builds run side by side and how many compilers each may start; 0 stands for "as fits".
 
-    configure uses one processor, so there may be as many builds as processors; they share the compilers.
+    configure uses one processor, so there may be as many builds as the engine carries compilers, which they share.
     """
-    at_once = min(parallel or processors, requests)
-    return at_once, max(1, -(-(jobs or processors) // at_once))
+    at_once = min(parallel or compilers, requests)
+    return at_once, max(1, -(-(jobs or compilers) // at_once))
 
 
 def _alone(request: Request, listener: Listener, build: Callable[[Request, Listener], BuildResult]) -> Outcome:
@@ -150,7 +151,7 @@ class _Running:
         spawn = multiprocessing.get_context("spawn")  # as on every platform, and this process may have threads
         self.connection, theirs = spawn.Pipe(duplex=False)
         self.process: SpawnProcess = spawn.Process(
-            target=_work, args=(theirs, request, build), name=request.runtime.identifier
+            target=_work, args=(theirs, replace(request, engine=None), build), name=request.runtime.identifier
         )
         with _interrupts_held_back():
             self.process.start()

@@ -22,11 +22,8 @@ from phplayer.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from phplayer.settings import Settings
-
 _UNFINISHED = 3600.0  # seconds after which a folder that somebody was about to rename is a dead one's
 _INVOCATION = 900.0  # seconds that a function may run, with its layers mounted
-_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _SPANS = {"m": 60.0, "h": 3600.0, "d": 86400.0, "w": 7 * 86400.0}
 
 
@@ -108,22 +105,6 @@ def remove(items: Sequence[Item]) -> tuple[Item, ...]:
 
     """
     return tuple(item for item in items if _remove(item))
-
-
-def limit(settings: Settings) -> int:
-    """Return how many bytes the cache may keep: ``10 GB``, ``500M``, or ``0`` for no limit.
-
-    Raises:
-        UsageError: it is no size.
-
-    """
-    text = settings.text("cache.max_size")
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)B?", text.strip().upper())
-    if match is None:
-        raise UsageError(
-            f"cache.max_size is {text!r}, which is no size.", remedy="Write it as 500 MB, or 10 GB, or 0 for no limit."
-        )
-    return int(float(match[1]) * _UNITS[match[2]])
 
 
 def parse_span(text: str) -> float:

@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from phplayer import catalog
-from phplayer.errors import EnvironmentMissingError, NothingSelectedError, UsageError, did_you_mean
+from phplayer.errors import NothingSelectedError, UsageError, did_you_mean
 from phplayer.runtime import Architecture, BootstrapMode, identifier
 
 if TYPE_CHECKING:
@@ -75,24 +75,6 @@ def architectures(texts: Iterable[str]) -> tuple[Architecture, ...]:
     for text in texts:
         found.update(dict.fromkeys(Architecture if text == ALL else (Architecture.parse(text),)))
     return tuple(found) or (Architecture.of_this_machine(),)
-
-
-def require_native(runtimes: Iterable[Runtime]) -> None:
-    """Refuse runtimes that this machine cannot compile by itself.
-
-    Raises:
-        EnvironmentMissingError: one is for another architecture.
-
-    """
-    here = Architecture.of_this_machine()
-    foreign = [runtime for runtime in runtimes if runtime.architecture != here]
-    if foreign:
-        names = ", ".join(runtime.identifier for runtime in foreign)
-        raise EnvironmentMissingError(
-            f"The host engine compiles for {here}, which this machine is, and not: {names}.",
-            remedy=f"Build these on a machine that is {foreign[0].architecture}, or leave them out with "
-            f"--only '*-{here}'.",
-        )
 
 
 def _versions(texts: Iterable[str]) -> tuple[PhpVersion, ...]:

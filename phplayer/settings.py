@@ -7,6 +7,7 @@ are derived from it.
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 FILE_NAME = "phplayer.toml"
+
+_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +50,10 @@ KEYS: tuple[Key, ...] = (
     Key(name="php.extensions", default=("default",), help="extensions, or sets of them by name"),
     Key(name="php.ini", default={}, help="directives on top of the tuned php.ini", example='{ memory_limit = "512M" }'),
     Key(name="build.target", default="", help="Lambda environment that the layer must run on"),
+    Key(name="build.engine", default="auto", help="where to compile: docker, host, or auto (Docker where it answers)"),
+    Key(name="build.base_image", default="", help="image to compile in; empty means the target's own"),
+    Key(name="build.memory", default="", help="memory of a container; empty means no limit", example='"8 GB"'),
+    Key(name="build.cpus", default=0, help="processors of a container; 0 means all"),
     Key(name="build.arch", default=(), one_or_more=True, help="x86_64, arm64 or all; empty means this machine's"),
     Key(name="build.jobs", default=0, help="compilers at once, all builds together; 0 means one per processor"),
     Key(name="build.parallel", default=0, help="builds side by side; 0 means one per processor"),
@@ -130,6 +137,22 @@ class Settings:
     def texts(self, name: str) -> tuple[str, ...]:
         """Return the value of a key that is a list of str."""
         return tuple(self.values[name])
+
+    def size(self, name: str) -> int:
+        """Return the bytes that a key of type str states: ``10 GB``, ``500M``; ``0`` or nothing for no limit.
+
+        Raises:
+            UsageError: it states none.
+
+        """
+        text = self.text(name)
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)B?", text.strip().upper() or "0")
+        if match is None:
+            raise UsageError(
+                f"{name} is {text!r}, which is no size ({self.origins[name]}).",
+                remedy="Write it as 500 MB or 10 GB, or 0 for no limit.",
+            )
+        return int(float(match[1]) * _UNITS[match[2]])
 
     def table(self, name: str) -> Mapping[str, Any]:
         """Return the value of a key that is a table."""

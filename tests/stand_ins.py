@@ -15,6 +15,7 @@ from typing import Any
 from phplayer import catalog
 from phplayer.batch import Request
 from phplayer.building import BuildResult
+from phplayer.engines import EngineOptions
 from phplayer.errors import BuildFailedError, EnvironmentMissingError
 from phplayer.events import Listener, Noted, PhaseFinished, PhaseStarted
 from phplayer.runtime import Architecture, BootstrapMode, Runtime
@@ -49,7 +50,7 @@ def runtime(php: str, architecture: Architecture = Architecture.X86_64) -> Runti
 
 def request(folder: Path, php: str, does: str, **more: Any) -> Request:
     settings = Settings.load(start=folder, environment={}, flags={"layer.name": does})
-    return Request(settings=settings, runtime=runtime(php), source=None, jobs=1, **more)
+    return Request(settings=settings, runtime=runtime(php), options=EngineOptions(), source=None, jobs=1, **more)
 
 
 def build(request: Request, listener: Listener) -> BuildResult:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,8 +16,9 @@ from phplayer.cli.failures import as_error
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from phplayer.batch import Outcome
+    from phplayer.batch import Outcome, Request
     from phplayer.building import BuiltLayer
+    from phplayer.events import Event, Listener
     from phplayer.runtime import Runtime
     from phplayer.settings import Settings
 
@@ -60,6 +62,21 @@ def build(
     parallel: Annotated[
         int | None, typer.Option("--parallel", min=0, help="Builds side by side. [build.parallel]")
     ] = None,
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            "--engine",
+            metavar="auto|docker|host",
+            help="Where to compile: in a container, on this machine, or what there is. [build.engine]",
+        ),
+    ] = None,
+    base_image: Annotated[
+        str | None, typer.Option("--base-image", metavar="IMAGE", help="Image to compile in. [build.base_image]")
+    ] = None,
+    keep_container: Annotated[
+        bool,
+        typer.Option("--keep-container", help="Leave the container of a build that fails, and say how to enter it."),
+    ] = False,
     output: options.Output = None,
     composer: Annotated[
         str | None, typer.Option("--composer", metavar="PROGRAM", help="The Composer to run. [composer.bin]")
@@ -71,7 +88,7 @@ def build(
 
     Where the folder has a composer.json, its packages become a second layer.
     """
-    from phplayer import batch, cleaning, matrix
+    from phplayer import batch, matrix
     from phplayer.settings import Settings
 
     console = Console.of(context)
@@ -80,24 +97,83 @@ def build(
             "php.version": options.split(php),
             "php.extensions": options.split(extension),
             "build.arch": options.split(arch),
+            "build.engine": engine,
+            "build.base_image": base_image,
             "build.jobs": jobs,
             "build.parallel": parallel,
             "build.output": output.resolve() if output else None,
             "composer.bin": composer,
         }
     )
-    limit = cleaning.limit(settings)
+    limit = settings.size("cache.max_size")
     runtimes = matrix.runtimes(settings, only=options.split(only) or ())
     if print_identifiers:
         names = [runtime.identifier for runtime in runtimes]
         console.result({"identifiers": names}, "\n".join(names))
         return
-    matrix.require_native(runtimes)
-    outcomes = batch.build_all(
-        _requests(settings, runtimes, source), parallel=_share(settings, runtimes)[0], listener=console.listen
-    )
+    requests, parallel = _requests(console, settings, runtimes, source, keep_container=keep_container)
+    outcomes = batch.build_all(requests, parallel=parallel, listener=console.listen)
     _keep_within_the_limit(console, settings, limit)
     _report(console, outcomes)
+
+
+def _requests(
+    console: Console, settings: Settings, runtimes: Sequence[Runtime], source: Path | None, *, keep_container: bool
+) -> tuple[Sequence[Request], int]:
+    """Open the engine for each architecture, so that what cannot be built is refused before anything is.
+
+    Returns the requests and how many of them run side by side.
+    """
+    from phplayer import batch
+    from phplayer.engines import EngineOptions, choose
+    from phplayer.errors import UsageError
+
+    if source is not None and len({runtime.php for runtime in runtimes}) > 1:
+        raise UsageError(
+            "--source is one PHP's tarball, and several versions are to be built.",
+            remedy="Choose one with --php or --only.",
+        )
+    wanted = EngineOptions(
+        engine=settings.text("build.engine"),
+        base_image=settings.text("build.base_image"),
+        keep_container=keep_container,
+        ccache=settings.flag("build.ccache"),
+        memory=settings.size("build.memory"),
+        cpus=settings.number("build.cpus"),
+    )
+    firsts = {runtime.architecture: runtime for runtime in reversed(runtimes)}
+    listen = _once(console.listen)
+    engines = {architecture: choose(wanted, runtime, listen) for architecture, runtime in firsts.items()}
+    parallel, jobs = batch.share(
+        len(runtimes),
+        compilers=min(engine.compilers() for engine in engines.values()),
+        parallel=settings.number("build.parallel"),
+        jobs=settings.number("build.jobs"),
+    )
+    requests = [
+        batch.Request(
+            settings=settings,
+            runtime=runtime,
+            options=replace(wanted, engine=engines[runtime.architecture].name),
+            engine=engines[runtime.architecture],
+            source=source.resolve() if source else None,
+            jobs=jobs,
+        )
+        for runtime in runtimes
+    ]
+    return requests, parallel
+
+
+def _once(listen: Listener) -> Listener:
+    """Return a listener that passes each event on once: what two architectures have in common is told once."""
+    heard: set[Event] = set()
+
+    def listener(event: Event) -> None:
+        if event not in heard:
+            heard.add(event)
+            listen(event)
+
+    return listener
 
 
 def _keep_within_the_limit(console: Console, settings: Settings, limit: int) -> None:
@@ -108,38 +184,6 @@ def _keep_within_the_limit(console: Console, settings: Settings, limit: int) -> 
     if removed:
         freed = file_size(sum(item.size for item in removed))
         console.note(f"The cache was over {settings.text('cache.max_size')}: {freed} of the least recently used freed.")
-
-
-def _requests(settings: Settings, runtimes: Sequence[Runtime], source: Path | None) -> Sequence[Any]:
-    from phplayer.batch import Request
-    from phplayer.errors import UsageError
-
-    if source is not None and len({runtime.php for runtime in runtimes}) > 1:
-        raise UsageError(
-            "--source is one PHP's tarball, and several versions are to be built.",
-            remedy="Choose one with --php or --only.",
-        )
-    _, jobs = _share(settings, runtimes)
-    return [
-        Request(
-            settings=settings,
-            runtime=runtime,
-            source=source.resolve() if source else None,
-            jobs=jobs,
-        )
-        for runtime in runtimes
-    ]
-
-
-def _share(settings: Settings, runtimes: Sequence[Runtime]) -> tuple[int, int]:
-    from phplayer import batch, machine
-
-    return batch.share(
-        len(runtimes),
-        processors=machine.processors(),
-        parallel=settings.number("build.parallel"),
-        jobs=settings.number("build.jobs"),
-    )
 
 
 # -- the report -------------------------------------------------------------------------------------------------------

@@ -37,7 +37,7 @@ def clean(
     from phplayer.settings import Settings
 
     console = Console.of(context)
-    limit = cleaning.limit(Settings.load())
+    limit = Settings.load().size("cache.max_size")
     span = cleaning.parse_span(older_than) if older_than else None
     chosen = dict.fromkeys((*cleaning.choose(everything=everything, older_than=span), *cleaning.over(limit)))
     removed = tuple(chosen) if dry_run else cleaning.remove(tuple(chosen))

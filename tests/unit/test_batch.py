@@ -143,7 +143,7 @@ def test_ctrl_c_in_a_terminal_or_a_killed_parent_leaves_nothing(tmp_path: Path, 
 
 
 @pytest.mark.parametrize(
-    ("requests", "processors", "parallel", "jobs", "shared"),
+    ("requests", "compilers", "parallel", "jobs", "shared"),
     [
         (1, 8, 0, 0, (1, 8)),
         (4, 8, 0, 0, (4, 2)),
@@ -154,7 +154,7 @@ def test_ctrl_c_in_a_terminal_or_a_killed_parent_leaves_nothing(tmp_path: Path, 
         (5, 1, 4, 0, (4, 1)),
     ],
 )
-def test_builds_share_the_processors(
-    requests: int, processors: int, parallel: int, jobs: int, shared: tuple[int, int]
+def test_builds_share_the_compilers(
+    requests: int, compilers: int, parallel: int, jobs: int, shared: tuple[int, int]
 ) -> None:
-    assert batch.share(requests, processors=processors, parallel=parallel, jobs=jobs) == shared
+    assert batch.share(requests, compilers=compilers, parallel=parallel, jobs=jobs) == shared

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from phplayer import matrix
-from phplayer.errors import EnvironmentMissingError, NothingSelectedError, UsageError
+from phplayer.errors import NothingSelectedError, UsageError
 from phplayer.runtime import Architecture
 from phplayer.settings import Settings
 
@@ -58,13 +58,3 @@ def test_two_releases_of_a_branch_cannot_be_told_apart(tmp_path: Path) -> None:
 def test_architectures_are_checked(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="Unknown architecture 'arm46'"):
         identifiers(tmp_path, build__arch=("arm46",))
-
-
-def test_a_machine_compiles_for_itself_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("platform.machine", lambda: "x86_64")
-    settings = Settings.load(start=tmp_path, environment={}, flags={"build.arch": ("all",)})
-    runtimes = matrix.runtimes(settings)
-    matrix.require_native(runtimes[:1])
-    with pytest.raises(EnvironmentMissingError, match="php84-al2023-arm64") as caught:
-        matrix.require_native(runtimes)
-    assert "--only '*-x86_64'" in caught.value.remedy

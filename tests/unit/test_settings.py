@@ -102,3 +102,16 @@ def test_settings_go_to_another_process(tmp_path: Path) -> None:
     assert copy == settings
     with pytest.raises(TypeError):
         copy.values["layer.name"] = "x"
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("0", 0), ("", 0), ("10 GB", 10**10), ("500M", 5 * 10**8), ("1.5gb", 15 * 10**8), ("17", 17)]
+)
+def test_sizes(tmp_path: Path, text: str, size: int) -> None:
+    assert load(tmp_path, cache__max_size=text).size("cache.max_size") == size
+
+
+def test_a_size_that_is_none_is_named_with_where_it_comes_from(tmp_path: Path) -> None:
+    for text in ("ten GB", "10 GiB", "-1"):
+        with pytest.raises(UsageError, match=r"cache\.max_size is .* no size \(the command line\)"):
+            load(tmp_path, cache__max_size=text).size("cache.max_size")
