@@ -51,7 +51,8 @@ def run_phplayer(
     *arguments: str | Path, cwd: Path | None = None, env: Mapping[str, str] | None = None, check: bool = True
 ) -> subprocess.CompletedProcess[str]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "PHPLAYER_"))}
-    environment |= {"PHPLAYER_CACHE": str(cache_folder())} | dict(env or {})
+    # The host engine, unless a test says otherwise: a Docker daemon of this machine must not decide what is tested.
+    environment |= {"PHPLAYER_CACHE": str(cache_folder()), "PHPLAYER_BUILD_ENGINE": "host"} | dict(env or {})
     done = subprocess.run(
         [str(SCRIPTS / "phplayer"), *map(str, arguments)],
         cwd=cwd,

@@ -53,6 +53,9 @@ def build(
             "--extension", "-e", metavar="NAME", help="Extension, or set of them; repeatable. [php.extensions]"
         ),
     ] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", metavar="NAME", help="First part of the layers' names. [layer.name]")
+    ] = None,
     source: Annotated[
         Path | None, typer.Option("--source", metavar="FILE", help="PHP's source tarball, instead of fetching it.")
     ] = None,
@@ -96,6 +99,7 @@ def build(
         flags={
             "php.version": options.split(php),
             "php.extensions": options.split(extension),
+            "layer.name": name,
             "build.arch": options.split(arch),
             "build.engine": engine,
             "build.base_image": base_image,
