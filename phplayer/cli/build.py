@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from phplayer.runtime import Runtime
     from phplayer.settings import Settings
 
-_ROOM_FOR_PATHS = 100  # columns of a terminal on which the archives' paths stand in the table
+_COLUMNS = ("build", "layer", "archive", "zipped", "unpacked", "sha256", "time", "")
+_GAP = 3  # columns of a terminal between two cells of a table
 
 
 def build(
@@ -213,30 +214,25 @@ def _report(console: Console, outcomes: Sequence[Outcome]) -> None:
 
 
 def _table(console: Console, outcomes: Sequence[Outcome]) -> Any:
-    """One row per archive. Of a narrow terminal's table the columns go that can be told from the others."""
-    several = len(outcomes) > 1
-    wide = not console.out.is_terminal or console.out.width >= _ROOM_FOR_PATHS
-    columns = {
-        "build": several,
-        "layer": wide or not several,
-        "archive": wide,
-        "zipped": True,
-        "unpacked": wide,
-        "sha256": True,
-        "time": several,
-        "": True,
-    }
+    """One row per archive, with the columns that fit into the terminal unfolded; a file or a pipe gets them all."""
     rows = [row for outcome in outcomes for row in _rows(outcome)]
-    shown = [number for number, wanted in enumerate(columns.values()) if wanted]
-    names = list(columns)
-    return console.table(
-        *(names[number] for number in shown), rows=[tuple(row[number] for number in shown) for row in rows]
-    )
+    leave_out = {"build", "time"} if len(outcomes) == 1 else set()
+    for dropped in ((), ("unpacked",), ("archive",), ("layer",), ("",)):
+        leave_out.update(dropped)
+        shown = [number for number, name in enumerate(_COLUMNS) if name not in leave_out]
+        cells = [tuple(row[number] for number in shown) for row in (_COLUMNS, *rows)]
+        if not console.out.is_terminal or sum(map(max, _widths(cells))) <= console.out.width:
+            break
+    return console.table(*cells[0], rows=cells[1:])
+
+
+def _widths(rows: Sequence[Sequence[str]]) -> Iterator[list[int]]:
+    return ([len(cell) + _GAP for cell in column] for column in zip(*rows, strict=True))
 
 
 def _rows(outcome: Outcome) -> Iterator[tuple[str, ...]]:
     if outcome.result is None:
-        yield (outcome.runtime.identifier, "-", "-", "-", "-", "-", _time(outcome.seconds), "failed")
+        yield (outcome.runtime.identifier, "-", "-", "failed", "-", "-", _time(outcome.seconds), "failed")
         return
     for number, layer in enumerate(outcome.result.layers):
         yield (
