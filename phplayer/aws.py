@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from botocore.client import BaseClient
 
 _CONNECT_TIMEOUT = 10.0  # seconds
+_HASTY_TIMEOUT = 4.0
 _READ_TIMEOUT = 60.0  # seconds without a byte
 _PUBLISH_TIMEOUT = 300.0  # Lambda answers only after it has unpacked the layer
 
@@ -78,8 +79,8 @@ def check_regions(names: Sequence[str]) -> tuple[str, ...]:
 class Aws:
     """The calls that phplayer makes, with one profile at one endpoint. Safe to share between threads."""
 
-    def __init__(self, *, profile: str = "", endpoint_url: str = "") -> None:
-        """Open a session; nothing is sent yet.
+    def __init__(self, *, profile: str = "", endpoint_url: str = "", hasty: bool = False) -> None:
+        """Open a session; nothing is sent yet. ``hasty`` is for questions that may go unanswered: seconds, no retry.
 
         Raises:
             UsageError: the profile does not exist, or the URL is none.
@@ -90,6 +91,7 @@ class Aws:
         if endpoint_url and not _is_http_url(endpoint_url):
             raise UsageError(f"{endpoint_url!r} is not an endpoint URL.", remedy="It looks like http://127.0.0.1:5000.")
         self._endpoint_url = endpoint_url.rstrip("/") or None
+        self._hasty = hasty
         self._clients: dict[tuple[str, str, bool], BaseClient] = {}
         self._lock = threading.Lock()  # a session is not safe to share, its clients are
         with _translated("", "", endpoint_url):
@@ -184,9 +186,9 @@ class Aws:
         from botocore.config import Config
 
         config = Config(
-            connect_timeout=_CONNECT_TIMEOUT,
-            read_timeout=_PUBLISH_TIMEOUT if once else _READ_TIMEOUT,
-            retries={"mode": "standard", "total_max_attempts": 1 if once else 4},
+            connect_timeout=_HASTY_TIMEOUT if self._hasty else _CONNECT_TIMEOUT,
+            read_timeout=_HASTY_TIMEOUT if self._hasty else _PUBLISH_TIMEOUT if once else _READ_TIMEOUT,
+            retries={"mode": "standard", "total_max_attempts": 1 if once or self._hasty else 4},
         )
         with self._lock:
             key = (service, region, once)

@@ -22,6 +22,8 @@ from phplayer.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from phplayer.engines.docker_leftovers import Leftover
+
 _UNFINISHED = 3600.0  # seconds after which a folder that somebody was about to rename is a dead one's
 _INVOCATION = 900.0  # seconds that a function may run, with its layers mounted
 _SPANS = {"m": 60.0, "h": 3600.0, "d": 86400.0, "w": 7 * 86400.0}
@@ -105,6 +107,21 @@ def remove(items: Sequence[Item]) -> tuple[Item, ...]:
 
     """
     return tuple(item for item in items if _remove(item))
+
+
+def in_docker(*, everything: bool, dry_run: bool) -> tuple[Leftover, ...]:
+    """Remove what phplayer left in the Docker daemon, if one answers, and return it.
+
+    With ``everything`` that is also what the next build would use again.
+    """
+    from phplayer.engines import docker_daemon, docker_leftovers
+
+    try:
+        daemon = docker_daemon.connect()
+    except docker_daemon.DaemonMissingError:
+        return ()
+    found = docker_leftovers.find(daemon, everything=everything)
+    return found if dry_run else docker_leftovers.sweep(daemon, found)
 
 
 def parse_span(text: str) -> float:

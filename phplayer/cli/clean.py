@@ -10,9 +10,9 @@ from phplayer.cli import options
 from phplayer.cli.console import Console, file_size
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
-    from phplayer.cleaning import Item
+    from phplayer.engines.docker_leftovers import Leftover
 
 
 def clean(
@@ -34,31 +34,43 @@ def clean(
     Nothing that a running phplayer uses is removed. What is published and what lies in dist stays.
     """
     from phplayer import cache, cleaning
+    from phplayer.engines import HOST
     from phplayer.settings import Settings
 
     console = Console.of(context)
-    limit = Settings.load().size("cache.max_size")
+    settings = Settings.load()
+    limit = settings.size("cache.max_size")
     span = cleaning.parse_span(older_than) if older_than else None
-    chosen = dict.fromkeys((*cleaning.choose(everything=everything, older_than=span), *cleaning.over(limit)))
-    removed = tuple(chosen) if dry_run else cleaning.remove(tuple(chosen))
-    _report(console, removed, in_use=len(chosen) - len(removed), dry_run=dry_run, cache=str(cache.root()))
-
-
-def _report(console: Console, removed: Sequence[Item], *, in_use: int, dry_run: bool, cache: str) -> None:
-    freed = sum(item.size for item in removed)
-    document: dict[str, Any] = {
-        "cache": cache,
+    chosen = tuple(dict.fromkeys((*cleaning.choose(everything=everything, older_than=span), *cleaning.over(limit))))
+    removed = chosen if dry_run else cleaning.remove(chosen)
+    docker: tuple[Leftover, ...] = ()
+    if settings.text("build.engine") != HOST:
+        docker = cleaning.in_docker(everything=everything, dry_run=dry_run)
+    freed = sum(item.size for item in removed) + sum(item.size for item in docker)
+    in_use = len(chosen) - len(removed)
+    document = {
+        "cache": str(cache.root()),
         "dry_run": dry_run,
         "freed": freed,
         "in_use": in_use,
-        "removed": [{"kind": item.kind, "path": str(item.path), "size": item.size} for item in removed],
+        "removed": [
+            *({"kind": item.kind, "path": str(item.path), "size": item.size} for item in removed),
+            *({"kind": f"docker {item.kind}", "path": item.name, "size": item.size} for item in docker),
+        ],
     }
-    if not removed:
-        console.result(document)
-        console.note(f"Nothing to remove in {cache}.")
+    rows = [
+        *((item.kind, item.path.name[:24], file_size(item.size)) for item in removed),
+        *((f"docker {item.kind}", item.name, file_size(item.size) if item.size else "") for item in docker),
+    ]
+    console.result(document, *_table(console, rows, dry_run=dry_run))
+    if rows:
+        console.note(f"{file_size(freed)} {'would be freed' if dry_run else 'freed'}.")
     else:
-        rows = [(item.kind, item.path.name[:24], file_size(item.size)) for item in removed]
-        console.result(document, console.table("", "would be removed" if dry_run else "removed", "size", rows=rows))
-        console.note(f"{file_size(freed)} {'would be freed' if dry_run else 'freed'} in {cache}.")
+        console.note(f"Nothing to remove in {cache.root()}.")
     if in_use:
         console.note(f"{in_use} left alone: in use.")
+
+
+def _table(console: Console, rows: Sequence[tuple[str, str, str]], *, dry_run: bool) -> Iterator[Any]:
+    if rows:
+        yield console.table("", "would be removed" if dry_run else "removed", "size", rows=rows)

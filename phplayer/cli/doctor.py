@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import shlex
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from phplayer.cli import options
 from phplayer.cli.console import Console
+
+if TYPE_CHECKING:
+    from phplayer.diagnosis import Check
 
 
 def doctor(
@@ -17,25 +21,46 @@ def doctor(
     _json: options.Json = False,
     _debug: options.Debug = False,
 ) -> None:
-    """Check what a build needs of this machine."""
+    """Check what a build, publish and invoke need here: engine, disk, memory, compilers, Composer, AWS.
+
+    The exit code is 4 when a build lacks something; what only publish or invoke lacks is told.
+    """
     from phplayer import diagnosis
     from phplayer.settings import Settings
 
     console = Console.of(context)
     settings = Settings.load()
-    checks = diagnosis.examine(settings)
-    command = diagnosis.install_command(checks)
-    if fix and command and (yes or console.confirm(f"Run: {' '.join(command)} ?")):
-        console.note(f"$ {' '.join(command)}")
+    found = diagnosis.examine(settings)
+    command = diagnosis.install_command(found.checks)
+    if fix and command and (yes or console.confirm(f"Run: {shlex.join(command)} ?")):
+        console.note(f"$ {shlex.join(command)}")
         diagnosis.install(command)
-        checks = diagnosis.examine(settings)
-    rows = [
-        ("ok" if check.ok else "MISSING", check.name, check.found if check.ok else check.remedy) for check in checks
-    ]
-    document = {
+        found = diagnosis.examine(settings)
+    error = diagnosis.failure(found.checks)
+    document: dict[str, Any] = {
+        "engine": found.engine,
+        "ok": error is None,
         "checks": [
-            {"name": check.name, "ok": check.ok, "found": check.found, "remedy": check.remedy} for check in checks
-        ]
+            {
+                "name": check.name,
+                "ok": check.ok,
+                "required": check.required,
+                "found": check.found,
+                "remedy": "" if check.ok else check.remedy,
+            }
+            for check in found.checks
+        ],
     }
-    console.result(document, console.table("", "check", "", rows=rows))
-    diagnosis.require(checks)
+    if console.as_json and error is not None:
+        console.result({**document, "error": console.error_document(error)})
+        raise typer.Exit(error.exit_code)
+    console.result(document, console.table("", "check", "", rows=[_row(check) for check in found.checks]))
+    if error is not None:
+        raise error
+    console.note(f"A build here compiles with the {found.engine} engine.")
+
+
+def _row(check: Check) -> tuple[str, str, str]:
+    if check.ok:
+        return "ok", check.name, check.found
+    return "MISSING" if check.required else "no", check.name, check.remedy

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import socket
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPException
@@ -77,6 +78,7 @@ def connect() -> Daemon:
     try:
         where = _where()
         address = where["base_url"]
+        _knock(address)
         probe = APIClient(**where, version="auto", timeout=_PROBE)
         info, version = probe.info(), probe.version()
         probe.close()
@@ -112,6 +114,14 @@ def _where() -> dict[str, Any]:
     if "base_url" not in found:
         raise ValueError(f"there is no context {os.environ.get('DOCKER_CONTEXT', 'default')!r}")
     return found
+
+
+def _knock(address: str) -> None:
+    """Connect to a socket of this machine and hang up: where nobody opens, the SDK would leave its own unclosed."""
+    if address.startswith("unix://"):
+        with socket.socket(socket.AF_UNIX) as knocking:
+            knocking.settimeout(_PROBE)
+            knocking.connect(address.removeprefix("unix://"))
 
 
 def _missing(address: str, error: Exception) -> DaemonMissingError:
