@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -115,6 +115,10 @@ class Settings:
             if value is not None:
                 values[name], origins[name] = _typed(_BY_NAME[name], value, "the command line"), "the command line"
         return _settings(root, values, origins)
+
+    def using(self, name: str, value: Any) -> Settings:
+        """Return settings in which a command's own default stands for the general one."""
+        return replace(self, values=MappingProxyType({**self.values, name: value}))
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Go to another process: read-only views cannot be pickled, so the new one makes its own."""

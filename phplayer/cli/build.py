@@ -29,22 +29,9 @@ _GAP = 3  # columns of a terminal between two cells of a table
 def build(
     context: typer.Context,
     *,
-    php: Annotated[
-        list[str] | None,
-        typer.Option("--php", metavar="VERSION", help="Branch or exact version; repeatable. [php.version]"),
-    ] = None,
-    arch: Annotated[
-        list[str] | None,
-        typer.Option("--arch", metavar="ARCH", help="x86_64, arm64 or all; repeatable. [build.arch]"),
-    ] = None,
-    only: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--only",
-            metavar="IDENTIFIER",
-            help="Of all versions and architectures, build these alone; patterns such as 'php84-*'; repeatable.",
-        ),
-    ] = None,
+    php: options.Php = None,
+    arch: options.Arch = None,
+    only: options.Only = None,
     print_identifiers: Annotated[
         bool, typer.Option("--print-identifiers", help="Print what would be built, and build nothing.")
     ] = False,

@@ -25,6 +25,23 @@ Version = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print the result, or the error, as JSON on stdout.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Print a traceback with an error.")]
 
+Php = Annotated[
+    list[str] | None,
+    typer.Option("--php", metavar="VERSION", help="Branch or exact version; repeatable. [php.version]"),
+]
+Arch = Annotated[
+    list[str] | None,
+    typer.Option("--arch", metavar="ARCH", help="x86_64, arm64 or all; repeatable. [build.arch]"),
+]
+Only = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--only",
+        metavar="IDENTIFIER",
+        help="Of all versions and architectures, these alone; patterns such as 'php84-*'; repeatable.",
+    ),
+]
+
 Region = Annotated[
     list[str] | None,
     typer.Option("--region", "-r", metavar="REGION", help="Region to work in; repeatable. [publish.regions]"),
