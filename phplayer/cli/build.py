@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from phplayer.batch import Outcome, Request
     from phplayer.building import BuiltLayer
+    from phplayer.engines import EngineOptions
     from phplayer.events import Event, Listener
     from phplayer.runtime import Runtime
     from phplayer.settings import Settings
@@ -68,6 +69,14 @@ def build(
         bool,
         typer.Option("--keep-container", help="Leave the container of a build that fails, and say how to enter it."),
     ] = False,
+    print_bake: Annotated[
+        bool,
+        typer.Option("--print-bake", help="Print a docker-bake.hcl that compiles elsewhere, and build nothing."),
+    ] = False,
+    compiled: Annotated[
+        Path | None,
+        typer.Option("--compiled", metavar="DIR", help="Pack what docker-bake.hcl compiled into DIR."),
+    ] = None,
     output: options.Output = None,
     composer: Annotated[
         str | None, typer.Option("--composer", metavar="PROGRAM", help="The Composer to run. [composer.bin]")
@@ -103,21 +112,42 @@ def build(
         names = [runtime.identifier for runtime in runtimes]
         console.result({"identifiers": names}, "\n".join(names))
         return
-    requests, parallel = _requests(console, settings, runtimes, source, keep_container=keep_container)
+    if print_bake:
+        from phplayer import bake
+
+        text = bake.bake_file(runtimes, base_image=settings.text("build.base_image"))
+        console.result({"bake": text}, text.rstrip("\n"))
+        return
+    wanted = _engine_options(settings, keep_container=keep_container, compiled=compiled)
+    requests, parallel = _requests(console, settings, runtimes, wanted, source)
     outcomes = batch.build_all(requests, parallel=parallel, listener=console.listen)
     _keep_within_the_limit(console, settings, limit)
     _report(console, outcomes)
 
 
+def _engine_options(settings: Settings, *, keep_container: bool, compiled: Path | None) -> EngineOptions:
+    from phplayer.engines import EngineOptions
+
+    return EngineOptions(
+        engine=settings.text("build.engine"),
+        base_image=settings.text("build.base_image"),
+        keep_container=keep_container,
+        compiled=compiled.resolve() if compiled else None,
+        ccache=settings.flag("build.ccache"),
+        memory=settings.size("build.memory"),
+        cpus=settings.number("build.cpus"),
+    )
+
+
 def _requests(
-    console: Console, settings: Settings, runtimes: Sequence[Runtime], source: Path | None, *, keep_container: bool
+    console: Console, settings: Settings, runtimes: Sequence[Runtime], wanted: EngineOptions, source: Path | None
 ) -> tuple[Sequence[Request], int]:
-    """Open the engine for each architecture, so that what cannot be built is refused before anything is.
+    """Open the engines, so that what cannot be built is refused before anything is.
 
     Returns the requests and how many of them run side by side.
     """
     from phplayer import batch
-    from phplayer.engines import EngineOptions, choose
+    from phplayer.engines import choose
     from phplayer.errors import UsageError
 
     if source is not None and len({runtime.php for runtime in runtimes}) > 1:
@@ -125,17 +155,11 @@ def _requests(
             "--source is one PHP's tarball, and several versions are to be built.",
             remedy="Choose one with --php or --only.",
         )
-    wanted = EngineOptions(
-        engine=settings.text("build.engine"),
-        base_image=settings.text("build.base_image"),
-        keep_container=keep_container,
-        ccache=settings.flag("build.ccache"),
-        memory=settings.size("build.memory"),
-        cpus=settings.number("build.cpus"),
-    )
-    firsts = {runtime.architecture: runtime for runtime in reversed(runtimes)}
+    # Docker's engine depends on the architecture, what was compiled elsewhere on all.
+    own = {runtime: runtime if wanted.compiled else runtime.architecture for runtime in runtimes}
+    firsts = {place: runtime for runtime, place in reversed(own.items())}
     listen = _once(console.listen)
-    engines = {architecture: choose(wanted, runtime, listen) for architecture, runtime in firsts.items()}
+    engines = {place: choose(wanted, runtime, listen) for place, runtime in firsts.items()}
     parallel, jobs = batch.share(
         len(runtimes),
         compilers=min(engine.compilers() for engine in engines.values()),
@@ -146,8 +170,8 @@ def _requests(
         batch.Request(
             settings=settings,
             runtime=runtime,
-            options=replace(wanted, engine=engines[runtime.architecture].name),
-            engine=engines[runtime.architecture],
+            options=replace(wanted, engine=engines[own[runtime]].name),
+            engine=engines[own[runtime]],
             source=source.resolve() if source else None,
             jobs=jobs,
         )

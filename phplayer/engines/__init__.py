@@ -86,6 +86,7 @@ class EngineOptions:
     engine: str = AUTO
     base_image: str = ""  # instead of the one that the catalogue has for the target's own base
     keep_container: bool = False
+    compiled: Path | None = None  # where the results of docker-bake.hcl lie: nothing is compiled
     ccache: bool = True
     memory: int = 0  # bytes that a container may have; 0 for all of the engine's
     cpus: float = 0.0  # processors that a container may have; 0 for all of the engine's
@@ -112,6 +113,10 @@ def choose(options: EngineOptions, runtime: Runtime, listener: Listener) -> Engi
         EnvironmentMissingError: the engine that was asked for, or any engine, cannot compile here.
 
     """
+    if options.compiled is not None:
+        from phplayer.engines.elsewhere import ElsewhereEngine
+
+        return ElsewhereEngine.open(options.compiled, runtime)
     if options.engine not in NAMES:
         near = did_you_mean(options.engine, NAMES)
         raise UsageError(f"Unknown engine {options.engine!r}.", remedy=f"{near}Known: {', '.join(NAMES)}.")
