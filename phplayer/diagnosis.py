@@ -12,7 +12,7 @@ import shlex
 import shutil
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -171,14 +171,10 @@ def _host(runtimes: Sequence[Runtime]) -> Iterator[Check]:
         return
     packages = {package for runtime in runtimes for package in engine.base.packages_for(runtime.extensions)}
     yield _packages(engine, sorted(packages), "compiler and libraries")
-    ccache = bool(shutil.which("ccache"))
-    yield Check(
-        name="ccache",
-        ok=ccache,
-        required=False,
-        found="used",
-        remedy="Install it (package ccache): compiling again with other flags is several times faster.",
-    )
+    if engine.base.image.ccache:  # where it is empty there is no such package
+        ccache = _packages(engine, ("ccache",), "ccache")
+        told = "Compiling again with other flags is several times faster with it. "
+        yield replace(ccache, required=False, remedy=ccache.remedy and told + ccache.remedy)
 
 
 def _packages(engine: HostEngine, packages: Sequence[str], name: str) -> Check:

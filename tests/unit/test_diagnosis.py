@@ -126,7 +126,7 @@ def test_missing_packages_are_one_command(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr("shutil.which", lambda _name: None)
     found = checks(tmp_path)
     command = diagnosis.install_command(tuple(found.values()))
-    assert command[-2:] == ("binutils", "composer")
+    assert command[-3:] == ("binutils", "ccache", "composer")
     assert "apt-get install" in found["Composer"].remedy
 
 
