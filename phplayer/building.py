@@ -31,6 +31,7 @@ from phplayer import (
     dist,
     ini,
     libraries,
+    naming,
     policy,
     recipe,
     sources,
@@ -42,7 +43,6 @@ from phplayer.events import Noted, PhaseFinished, PhaseStarted, Warned
 from phplayer.layer import (
     MANIFEST_PATHS,
     LayerArchive,
-    LayerName,
     RuntimeManifest,
     SourceRecord,
     VendorManifest,
@@ -122,7 +122,7 @@ class _Flow:
         self.listener = listener
         self.subject = runtime.identifier
         self.folder = dist.folder(settings, runtime)
-        self.names = {kind: self._layer_name(kind) for kind in MANIFEST_PATHS}
+        self.names = {kind: naming.layer_name(settings, runtime, kind) for kind in MANIFEST_PATHS}
         self.ini_files = ini.render(
             zend_extensions=recipe.shared_zend_extensions(runtime), directives=settings.table("php.ini")
         )
@@ -134,19 +134,6 @@ class _Flow:
             self.project = vendor.read_project(settings.root, outputs=outputs)
             vendor.check(self.project, php=runtime.php, extensions=asked)
             self.composer = vendor.find_composer(settings.text("composer.bin"), relative_to=settings.root)
-
-    def _layer_name(self, kind: str) -> LayerName:
-        pattern = self.settings.text(f"layer.{kind}")
-        try:
-            return LayerName(
-                pattern.format(
-                    name=self.settings.text("layer.name"), php=self.runtime.php.short, arch=self.runtime.architecture
-                )
-            )
-        except (KeyError, IndexError, ValueError) as error:
-            raise UsageError(
-                f"layer.{kind} = {pattern!r} has a placeholder that is none.", remedy="Known: {name}, {php}, {arch}."
-            ) from error
 
     # -- the runtime layer ----------------------------------------------------------------------------------------
 

@@ -50,11 +50,15 @@ def github_workflow(settings: Settings, runtimes: Sequence[Runtime], *, requirem
     """Return a GitHub Actions workflow that builds the runtimes on native machines and publishes them.
 
     Raises:
-        UsageError: the ledger is outside the project, or the requirement cannot stand in a workflow.
+        UsageError: the ledger is outside the project, layers would share a name, or the requirement cannot stand in
+            a workflow.
 
     """
     from jinja2 import Environment, StrictUndefined
 
+    from phplayer import naming
+
+    naming.check_names(settings, runtimes)
     if "'" in requirement or "\n" in requirement or "${{" in requirement:
         raise UsageError(f"{requirement!r} is no requirement.", remedy="Write it as for pip: phplayer==1.2.3.")
     ledger = os.path.relpath(settings.path("publish.ledger"), settings.root)

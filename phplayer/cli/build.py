@@ -88,7 +88,7 @@ def build(
 
     Where the folder has a composer.json, its packages become a second layer.
     """
-    from phplayer import batch, matrix
+    from phplayer import batch, matrix, naming
     from phplayer.settings import Settings
 
     console = Console.of(context)
@@ -118,6 +118,7 @@ def build(
         text = bake.bake_file(runtimes, base_image=settings.text("build.base_image"))
         console.result({"bake": text}, text.rstrip("\n"))
         return
+    naming.check_names(settings, runtimes)
     wanted = _engine_options(settings, keep_container=keep_container, compiled=compiled)
     requests, parallel = _requests(console, settings, runtimes, wanted, source)
     outcomes = batch.build_all(requests, parallel=parallel, listener=console.listen)

@@ -95,3 +95,17 @@ def test_after_a_build_the_cache_is_within_its_limit(built: Built, phplayer: Php
     assert "The cache was over 1 MB" in done.stderr
     assert not list(cache.glob("builds/*"))
     assert LayerArchive.read(tmp_path / "dist" / built.dist.name / "runtime.zip").size > 1_000_000
+
+
+def test_layers_that_would_share_a_name_are_refused_with_the_line_to_write(phplayer: Phplayer, tmp_path: Path) -> None:
+    """Of a project with Composer dependencies each build has a vendor layer too."""
+    (tmp_path / "composer.json").write_text("{}")
+    arguments = ("build", "--php", "8.4", "--php", "8.5")
+    for command in (arguments, ("ci", "github", *arguments[1:])):
+        refused = phplayer(*command, cwd=tmp_path, check=False)
+        assert refused.returncode == 2
+        assert "would all be named php-vendor" in refused.stderr
+        assert '[layer] vendor = "{name}-vendor-{php}-{arch}"' in refused.stderr
+    (tmp_path / "phplayer.toml").write_text('[layer]\nvendor = "{name}-vendor-{php}-{arch}"\n')
+    phplayer("ci", "github", *arguments[1:], cwd=tmp_path)
+    assert not (tmp_path / "dist").exists()
