@@ -1,4 +1,8 @@
-"""``phplayer build``."""
+"""``phplayer build``.
+
+Its document: ``builds`` (each ``identifier``, ``php``, ``target``, ``architecture``, ``directory``, ``seconds``,
+``layers`` and ``error``), and ``error``, the first of them, where one failed.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""``phplayer clean``."""
+"""``phplayer clean``.
+
+Its document: ``cache`` (the folder), ``dry_run``, ``freed`` (bytes), ``in_use`` (how many were left alone) and
+``removed`` (each ``kind``, ``path``, ``size`` in bytes; of what is in Docker the path is the name there).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""``phplayer doctor``."""
+"""``phplayer doctor``.
+
+Its document: ``engine`` (what a build would take), ``ok`` (nothing required is missing), ``checks`` (each ``name``,
+``ok``, ``required``, what was ``found`` and the ``remedy`` where it is not ok), and ``error`` where ``ok`` is false.
+"""
 
 from __future__ import annotations
 
