@@ -18,7 +18,7 @@ import hashlib
 import shutil
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,7 +39,7 @@ from phplayer import (
 )
 from phplayer import compile as compiling
 from phplayer.errors import BuildFailedError, PolicyRefusedError, UsageError
-from phplayer.events import Noted, PhaseFinished, PhaseStarted, Warned
+from phplayer.events import Noted, PhaseAdvanced, PhaseFinished, PhaseStarted, Warned
 from phplayer.layer import (
     MANIFEST_PATHS,
     LayerArchive,
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 
     from phplayer.compile import CompiledPhp
     from phplayer.engines import Engine
-    from phplayer.events import Listener
+    from phplayer.events import Event, Listener
     from phplayer.layer import Manifest
     from phplayer.recipe import Recipe
     from phplayer.runtime import Runtime
@@ -255,7 +255,7 @@ class _Flow:
                 extensions=runtime.extensions,
                 scripts=scripts,
                 plugins=plugins,
-                listener=self.listener,
+                listener=self._of_this_build,
                 log=self.folder / "composer.log",
             )
             return VendorManifest(
@@ -271,6 +271,12 @@ class _Flow:
             )
 
         return (self._archive("vendor", dist.VENDOR_ZIP, key, make),)
+
+    def _of_this_build(self, event: Event) -> None:
+        """Pass on what the vendor layer's flow tells: among several builds, the project does not say which."""
+        if isinstance(event, PhaseStarted | PhaseAdvanced | PhaseFinished):
+            event = replace(event, subject=self.subject)
+        self.listener(event)
 
     # -- both -----------------------------------------------------------------------------------------------------
 

@@ -26,6 +26,7 @@ def main() -> None:
         built = conftest.build_hello(Path(temporary))
         bench("bootstrap", "--layer-tree", built.tree, "--vendor", guzzle.guzzle_vendor(conftest.WORK / "guzzle"))
     bench("build")
+    bench("rebuild")
 
 
 if __name__ == "__main__":
