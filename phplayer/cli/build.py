@@ -71,7 +71,7 @@ def build(
     ] = None,
     keep_container: Annotated[
         bool,
-        typer.Option("--keep-container", help="Leave the container of a build that fails, and say how to enter it."),
+        typer.Option("--keep-container", help="Leave the container when the build ends, and say how to enter it."),
     ] = False,
     print_bake: Annotated[
         bool,

@@ -14,7 +14,8 @@ import secrets
 import socket
 import tarfile
 import tempfile
-from contextlib import contextmanager, suppress
+import time
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,7 @@ from phplayer.errors import BuildFailedError, PhplayerError
 from phplayer.events import Noted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 
     from phplayer.engines import EngineOptions
     from phplayer.engines.docker_daemon import Daemon
@@ -37,6 +38,9 @@ CCACHE_FOLDER = "/ccache"
 
 CLIENT_LABEL = f"{LABEL}.client"
 """``host:pid`` of the process that a container works for."""
+
+_KILLED = 128 + 9  # exit status of a program that SIGKILL ended
+_SETTLE = 3.0  # seconds in which the daemon notices that a container has ended
 
 _UNTIL_WE_END = ["cat"]  # reads our connection to its end
 _FOR_EVER = ["sleep", "infinity"]
@@ -99,10 +103,11 @@ class ContainerWorkspace:
                 workdir=FOLDER,
                 user=f"{USER}:{USER}",
             )["Id"]
-        for line in lines(self._output(run, what)):
-            on_line(line)
+        with closing(self._output(run, what)) as output:
+            for line in lines(output):
+                on_line(line)
         status = self._status(run, what)
-        if status is None or not self._runs(what):
+        if status is None or (status == _KILLED and not self._goes_on(what)):
             raise BuildFailedError(
                 f"The container ended while it was to {what}: it was stopped or removed from outside, "
                 "or the daemon's machine ran out of memory.",
@@ -110,9 +115,17 @@ class ContainerWorkspace:
             )
         return status
 
-    def _output(self, run: str, what: str) -> Iterator[bytes]:
+    def _output(self, run: str, what: str) -> Generator[bytes]:
+        """Yield what a program prints, on either stream, as it comes."""
+        from docker.utils.socket import frames_iter
+
         with self._daemon.asked_to(what):
-            yield from self._daemon.api.exec_start(run, stream=True)
+            connection = self._daemon.api.exec_start(run, socket=True)
+            try:
+                for _, data in frames_iter(connection, tty=False):  # type: ignore[no-untyped-call]
+                    yield data
+            finally:
+                _hang_up(connection)
 
     def _status(self, run: str, what: str) -> int | None:
         """Return the program's exit status, None where its container is gone."""
@@ -125,14 +138,20 @@ class ContainerWorkspace:
                 return None
         return status
 
-    def _runs(self, what: str) -> bool:
+    def _goes_on(self, what: str) -> bool:
+        """Tell whether the container outlives the end of a program in it, which the daemon notices first."""
         from docker.errors import NotFound
 
-        with self._daemon.asked_to(what):
-            try:
-                return bool(self._daemon.api.inspect_container(self._container)["State"]["Running"])
-            except NotFound:
-                return False
+        deadline = time.monotonic() + _SETTLE
+        while time.monotonic() < deadline:
+            with self._daemon.asked_to(what):
+                try:
+                    if not self._daemon.api.inspect_container(self._container)["State"]["Running"]:
+                        return False
+                except NotFound:
+                    return False
+            time.sleep(0.2)
+        return True
 
     def exists(self, name: str) -> bool:
         """Tell whether a step is marked as done: a container begins empty, so only this build can have marked it."""
@@ -203,7 +222,7 @@ def workspace(
         else:
             remove(daemon, name)
         if lease is not None:
-            lease.close()
+            _hang_up(lease)
 
 
 @contextmanager
@@ -244,6 +263,14 @@ def remove(daemon: Daemon, container: str) -> None:
     """
     with suppress(PhplayerError), daemon.asked_to("remove a container"):
         daemon.api.remove_container(container, force=True, v=True)
+
+
+def _hang_up(connection: Any) -> None:
+    """Close a connection that the SDK took out of an HTTP response; closing the one leaves the other open."""
+    response = getattr(connection, "_response", None)
+    if response is not None:
+        response.close()
+    connection.close()
 
 
 def lines(chunks: Iterator[bytes]) -> Iterator[str]:

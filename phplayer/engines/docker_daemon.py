@@ -77,7 +77,7 @@ def connect() -> Daemon:
     address = "of Docker's configuration"
     try:
         where = _where()
-        address = where["base_url"]
+        address = where["base_url"].removeprefix("http+")  # as the SDK writes the default one
         _knock(address)
         probe = APIClient(**where, version="auto", timeout=_PROBE)
         info, version = probe.info(), probe.version()

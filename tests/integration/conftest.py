@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.integration import aws_endpoint
+from tests.integration import aws_endpoint, docker_bed
 
 
 @pytest.fixture(scope="session")
@@ -21,3 +21,10 @@ def endpoint(moto: str) -> str:
     """The same, without anything in it."""
     aws_endpoint.reset(moto)
     return moto
+
+
+@pytest.fixture(scope="session")
+def bed() -> Iterator[docker_bed.DockerBed]:
+    """A Docker daemon of the tests' own."""
+    with docker_bed.running() as bed:
+        yield bed
