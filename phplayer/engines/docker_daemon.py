@@ -168,7 +168,7 @@ def _innermost(error: BaseException) -> BaseException:
         if id(current) in seen:
             continue
         seen.add(id(current))
-        if isinstance(current, OSError) and current.errno is not None:
+        if isinstance(current, OSError) and isinstance(current.errno, int):
             return current
         last = current if str(current) else last
         inner = (current.__cause__, current.__context__, *current.args)

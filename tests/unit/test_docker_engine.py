@@ -1,0 +1,212 @@
+"""What of the docker engine needs no daemon; the rest is in integration/test_docker_*.py."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import subprocess
+import tarfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from phplayer import catalog, engines
+from phplayer.catalog import Base, Image
+from phplayer.engines import EngineOptions, capacity, choose, docker_container, docker_daemon, docker_image
+from phplayer.errors import UsageError
+from phplayer.runtime import Architecture, BootstrapMode
+
+KNOWN = catalog.load()
+DATA = Path(__file__).parent / "data"
+
+
+def all_packages(base: Base) -> list[str]:
+    return sorted({*base.toolchain, *(name for names in base.packages.values() for name in names)})
+
+
+# -- the Dockerfile ------------------------------------------------------------------------------------------------
+
+
+def test_every_package_of_amazon_linux_was_looked_up() -> None:
+    listed = [line for line in (DATA / "al2023-packages.txt").read_text().splitlines() if not line.startswith("#")]
+    base = KNOWN.bases["al2023"]
+    assert listed == sorted({*all_packages(base), *base.composer, *base.image.packages})
+
+
+def test_the_dockerfile_of_amazon_linux_is_the_one_that_was_reviewed() -> None:
+    base = KNOWN.bases["al2023"]
+    packages = base.packages_for(KNOWN.extensions[name] for name in ("curl", "mbstring"))
+    assert docker_image.dockerfile(base, packages) == (DATA / "al2023.Dockerfile").read_text()
+
+
+@pytest.mark.parametrize("base", KNOWN.bases.values(), ids=lambda base: base.name)
+def test_hadolint_finds_nothing_in_the_dockerfile(base: Base, tools: Callable[[str], Path]) -> None:
+    text = docker_image.dockerfile(base, all_packages(base))
+    done = subprocess.run(
+        [tools("hadolint") / "hadolint", "-"], input=text, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+
+
+def test_only_the_table_of_the_base_makes_the_dockerfiles_differ() -> None:
+    """What was tested on Debian is what runs on Amazon Linux, but for the package manager."""
+    texts = {name: docker_image.dockerfile(base, ()).splitlines() for name, base in KNOWN.bases.items()}
+    common = set(texts["al2023"]) & set(texts["debian"])
+    assert {"FROM ${BASE}", "ARG TAG=", "USER 1000:1000", "WORKDIR /build"} <= common
+    assert any("/ccache" in line for line in texts["debian"])
+    assert not any("/ccache" in line for line in texts["al2023"])
+
+
+def test_the_digest_decides_what_is_pulled_where_it_is_known() -> None:
+    assert Image(name="a/b:1").reference == "a/b:1"
+    assert Image(name="a/b:1", digest="sha256:00").reference == "a/b:1@sha256:00"
+
+
+# -- choosing ------------------------------------------------------------------------------------------------------
+
+
+def test_an_unknown_engine_is_refused_with_the_nearest() -> None:
+    runtime = KNOWN.runtime(
+        php=KNOWN.default_php,
+        extensions=(),
+        target=KNOWN.default_target,
+        architecture=Architecture.of_this_machine(),
+        bootstrap=BootstrapMode.FUNCTION,
+    )
+    with pytest.raises(UsageError, match="Unknown engine 'doker'") as caught:
+        choose(EngineOptions(engine="doker"), runtime, print)
+    assert "Did you mean 'docker'?" in caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("processors", "memory", "expected"),
+    [(8, 64_000_000_000, 8), (8, 3_000_000_000, 4), (0.5, 64_000_000_000, 1), (4, 100_000_000, 1)],
+)
+def test_memory_and_processors_both_limit_the_compilers(processors: float, memory: int, expected: int) -> None:
+    assert engines.compilers(processors=processors, memory=memory) == expected
+
+
+@pytest.mark.parametrize(
+    ("files", "processors", "memory"),
+    [
+        ({"cpu.max": "50000 100000\n", "memory.max": "1000000\n"}, 0.5, 1_000_000),
+        (
+            {"cpu/cpu.cfs_quota_us": "25000", "cpu/cpu.cfs_period_us": "100000", "memory/memory.limit_in_bytes": "9"},
+            0.25,
+            9,
+        ),
+        ({"cpu.max": "max 100000\n", "memory.max": "max\n"}, None, None),
+        ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, None, None),
+        ({}, None, None),
+    ],
+)
+def test_limits_of_the_control_group_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: dict[str, str], processors: float | None, memory: int | None
+) -> None:
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr(capacity, "_GROUPS", tmp_path)
+    assert capacity.processors() == (processors or len(os.sched_getaffinity(0)))
+    assert capacity.memory() == (memory or os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+
+
+# -- streams -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("chunks", "expected"),
+    [
+        ([b"a\nb", b"c\n"], ["a", "bc"]),
+        ([b"no end"], ["no end"]),
+        ([b"\xc3", b"\xa4\n"], ["ä"]),
+        ([b"\xff\n"], ["�"]),
+        ([b"windows\r\n\n"], ["windows", ""]),
+        ([], []),
+    ],
+)
+def test_pieces_become_lines(chunks: list[bytes], expected: list[str]) -> None:
+    assert list(docker_container.lines(iter(chunks))) == expected
+
+
+def test_an_archive_in_pieces_is_unpacked_with_its_modes_and_links(tmp_path: Path) -> None:
+    def members() -> Iterator[tuple[tarfile.TarInfo, bytes]]:
+        program = tarfile.TarInfo("tree/php")
+        program.mode, program.size = 0o755, 5
+        yield program, b"#!php"
+        link = tarfile.TarInfo("tree/link")
+        link.type, link.linkname = tarfile.SYMTYPE, "php"
+        yield link, b""
+
+    docker_container.unpack(in_pieces(members(), size=100), tmp_path)
+    assert os.access(tmp_path / "tree" / "php", os.X_OK)
+    assert (tmp_path / "tree" / "link").read_text() == "#!php"
+
+
+@pytest.mark.parametrize("name", ["../out", "/out"])
+def test_an_archive_cannot_write_beside_the_folder(tmp_path: Path, name: str) -> None:
+    into = tmp_path / "into"
+    into.mkdir()
+    member = tarfile.TarInfo(name)
+    member.size = 1
+    try:
+        docker_container.unpack(in_pieces(iter([(member, b"x")]), size=10_000), into)
+    except tarfile.FilterError:
+        pass
+    else:
+        assert (into / "out").is_file(), "a leading slash is taken off"
+    assert not (tmp_path / "out").exists()
+    assert not Path("/out").exists()
+
+
+def in_pieces(members: Iterator[tuple[tarfile.TarInfo, bytes]], *, size: int) -> Iterator[bytes]:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        for member, data in members:
+            archive.addfile(member, io.BytesIO(data))
+    data = packed.getvalue()
+    return (data[start : start + size] for start in range(0, len(data), size))
+
+
+# -- what a daemon says --------------------------------------------------------------------------------------------
+
+
+def wrapped(error: Exception) -> Exception:
+    """Wrap an error as the SDK does: in the arguments of its HTTP library's, in one of its own."""
+    outer = RuntimeError(f"Error while fetching server API version: {error}")
+    outer.__cause__ = ConnectionError("Connection aborted.", error)
+    return outer
+
+
+@pytest.mark.parametrize(
+    ("error", "message", "remedy"),
+    [
+        (FileNotFoundError(errno.ENOENT, "No such file"), "there is no socket at /x.sock", "set DOCKER_HOST"),
+        (PermissionError(errno.EACCES, "Permission denied"), "permission denied at /x.sock", "usermod -aG docker"),
+        (ConnectionRefusedError(errno.ECONNREFUSED, "refused"), "no daemon listens at /x.sock", "systemctl start"),
+        (TimeoutError("timed out"), "does not answer within", "restart it"),
+        (ImportError("Install paramiko package to enable ssh:// support"), "through paramiko", "pip install paramiko"),
+        (ValueError("there is no context 'x'"), "there is no context 'x'", "docker context ls"),
+    ],
+)
+def test_why_no_daemon_can_be_used_is_found_below_the_sdks_wrapping(
+    error: Exception, message: str, remedy: str
+) -> None:
+    missing = docker_daemon._missing("unix:///x.sock", wrapped(error))
+    assert message in missing.message
+    assert remedy in missing.remedy
+    assert missing.remedy.endswith("or compile on this machine with --engine host.")
+
+
+def test_a_full_disk_of_the_daemon_is_told_from_other_refusals() -> None:
+    assert "docker system prune" in docker_daemon.refused("x", "write /a: no space left on device").remedy
+    assert "prune" not in docker_daemon.refused("x", "no such container").remedy
+
+
+def test_a_context_of_dockers_client_that_does_not_exist_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    monkeypatch.setenv("DOCKER_CONTEXT", "elsewhere")
+    with pytest.raises(docker_daemon.DaemonMissingError, match="elsewhere"):
+        docker_daemon.connect()
