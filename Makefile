@@ -7,7 +7,7 @@ export PHPLAYER_CACHE
 BIN := .venv/bin
 SHELL_SCRIPTS = scripts/*.sh .ci/run $(wildcard templates/build/*.sh templates/*/*.sh)
 
-.PHONY: hello setup packages test test-unit lint format bench lock clean
+.PHONY: hello setup packages test test-slow test-unit lint format bench lock clean
 
 hello:
 	@scripts/hello.sh
@@ -20,6 +20,10 @@ packages: setup
 
 test: lint
 	$(BIN)/pytest
+
+# What takes too long for CI: PHP for arm64, compiled under emulation.
+test-slow: packages
+	$(BIN)/pytest -m slow
 
 test-unit: setup
 	$(BIN)/pytest tests/unit
