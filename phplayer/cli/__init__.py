@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 app = typer.Typer(
     name="phplayer",
     help="Build the PHP you ask for as AWS Lambda layers, publish them to your account, run functions on them.",
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # plain help: rich would double the time until it is there
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -48,7 +47,7 @@ def main(arguments: Sequence[str]) -> int:
     console = Console.from_arguments(arguments)
     signal.signal(signal.SIGTERM, _terminated)
     try:
-        code = app(args=list(arguments), prog_name="phplayer", standalone_mode=False, obj=console)
+        code = app(args=list(arguments) or ["--help"], prog_name="phplayer", standalone_mode=False, obj=console)
     except PhplayerError as error:
         return _report(console, error)
     except typer.TyperException as error:

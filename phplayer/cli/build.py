@@ -88,9 +88,10 @@ def build(
     _json: options.Json = False,
     _debug: options.Debug = False,
 ) -> None:
-    """Compile PHP and pack it as a Lambda layer, for each PHP version and architecture.
+    """Compile PHP and pack it as a Lambda layer.
 
-    Where the folder has a composer.json, its packages become a second layer.
+    Several PHP versions and architectures are built side by side. Where the folder has a composer.json, its
+    packages become a second layer.
     """
     from phplayer import batch, matrix, naming
     from phplayer.settings import Settings

@@ -33,9 +33,10 @@ def github(
     _json: options.Json = False,
     _debug: options.Debug = False,
 ) -> None:
-    """Write a GitHub Actions workflow: build on x86_64 and arm64 machines, publish without a long-lived key.
+    """Write a GitHub Actions workflow.
 
-    It builds for both architectures unless told otherwise.
+    It builds on x86_64 and arm64 machines and publishes without a long-lived key. It builds for both architectures
+    unless told otherwise.
     """
     from phplayer import ci, matrix
     from phplayer.settings import Settings

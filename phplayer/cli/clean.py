@@ -33,9 +33,10 @@ def clean(
     _json: options.Json = False,
     _debug: options.Debug = False,
 ) -> None:
-    """Remove what dead builds left behind, and what the cache holds beyond cache.max_size.
+    """Remove what builds left behind.
 
-    Nothing that a running phplayer uses is removed. What is published and what lies in dist stays.
+    That is what interrupted ones left, and what the cache holds beyond cache.max_size. Nothing that a running
+    phplayer uses is removed. What is published and what lies in dist stays.
     """
     from phplayer import cache, cleaning
     from phplayer.engines import HOST

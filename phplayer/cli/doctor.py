@@ -25,9 +25,10 @@ def doctor(
     _json: options.Json = False,
     _debug: options.Debug = False,
 ) -> None:
-    """Check what a build, publish and invoke need here: engine, disk, memory, compilers, Composer, AWS.
+    """Check what the other commands need here.
 
-    The exit code is 4 when a build lacks something; what only publish or invoke lacks is told.
+    Looks at engine, disk, memory, compilers, Composer and AWS. The exit code is 4 when a build lacks something;
+    what only publish or invoke lacks is told.
     """
     from phplayer import diagnosis
     from phplayer.settings import Settings

@@ -47,9 +47,10 @@ def invoke(
     _json: options.Json = False,
     _debug: options.Debug = False,
 ) -> None:
-    """Run a function on this machine, with the built layers at /opt as on Lambda.
+    """Run a function on this machine.
 
-    The result goes to stdout; the function's log, marked with |, and the figures go to stderr.
+    The built layers are at /opt and the function at /var/task, as on Lambda. The result goes to stdout; the
+    function's log, marked with |, and the figures go to stderr.
     """
     from phplayer import dist, invocation
     from phplayer.emulator import layers

@@ -33,10 +33,10 @@ def publish(
     _json: options.Json = False,
     _debug: options.Debug = False,
 ) -> None:
-    """Publish the built layers to your account and record their ARNs.
+    """Publish the built layers to your account.
 
-    Content that is published already is not published again, so the same command also completes a publish that
-    failed in some regions.
+    Every LayerVersionArn is recorded in the ledger. Content that is published already is not published again, so
+    the same command also completes a publish that failed in some regions.
     """
     from phplayer import dist, publishing
     from phplayer import ledger as ledgers
