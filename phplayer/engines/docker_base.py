@@ -139,6 +139,7 @@ def _pull(daemon: Daemon, reference: str, architecture: Architecture, listener: 
         raise EnvironmentMissingError(
             f"The base image {reference} is not in the Docker daemon, and pulling it fails: "
             f"{reason.strip().rstrip('.')}.",
-            remedy="Check the name and the daemon's network, or name an image that it has with --base-image.",
+            remedy="Check the name and the daemon's network, name an image that it has with --base-image, "
+            "or compile on this machine with --engine host.",
         )
     listener(PhaseFinished(subject=str(architecture), phase=phase, seconds=time.monotonic() - began, outcome="pulled"))

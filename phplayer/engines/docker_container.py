@@ -7,8 +7,6 @@ process ends, however it ends, the daemon closes the other side, the container e
 
 from __future__ import annotations
 
-import codecs
-import io
 import os
 import secrets
 import socket
@@ -20,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from phplayer.engines.docker_daemon import LABEL
+from phplayer.engines.docker_streams import hang_up, lines, unpack
 from phplayer.errors import BuildFailedError, PhplayerError
 from phplayer.events import Noted
 
@@ -41,6 +40,8 @@ CLIENT_LABEL = f"{LABEL}.client"
 
 _KILLED = 128 + 9  # exit status of a program that SIGKILL ended
 _SETTLE = 3.0  # seconds in which the daemon notices that a container has ended
+
+_CCACHE_SIZE = "1G"  # some twenty PHPs
 
 _UNTIL_WE_END = ["cat"]  # reads our connection to its end
 _FOR_EVER = ["sleep", "infinity"]
@@ -71,7 +72,11 @@ class ContainerWorkspace:
         self._container = container
         self._environment = {**_ENVIRONMENT}
         if ccache:
-            self._environment |= {"PATH": f"{ccache}:{_ENVIRONMENT['PATH']}", "CCACHE_DIR": CCACHE_FOLDER}
+            self._environment |= {
+                "PATH": f"{ccache}:{_ENVIRONMENT['PATH']}",
+                "CCACHE_DIR": CCACHE_FOLDER,
+                "CCACHE_MAXSIZE": _CCACHE_SIZE,
+            }
         self._marks: set[str] = set()
 
     def put(self, source: Path, name: str) -> None:
@@ -125,7 +130,7 @@ class ContainerWorkspace:
                 for _, data in frames_iter(connection, tty=False):  # type: ignore[no-untyped-call]
                     yield data
             finally:
-                _hang_up(connection)
+                hang_up(connection)
 
     def _status(self, run: str, what: str) -> int | None:
         """Return the program's exit status, None where its container is gone."""
@@ -163,9 +168,12 @@ class ContainerWorkspace:
 
     def get(self, name: str, into: Path) -> None:
         """Copy a file or a folder out."""
+        with closing(self._archive(name)) as pieces:
+            unpack(pieces, into)
+
+    def _archive(self, name: str) -> Generator[bytes]:
         with self._daemon.asked_to(f"copy {name} out of the container"):
-            stream, _ = self._daemon.api.get_archive(self._container, f"{FOLDER}/{name}")
-            unpack(stream, into)
+            yield from self._daemon.api.get_archive(self._container, f"{FOLDER}/{name}")[0]
 
 
 @contextmanager
@@ -222,7 +230,7 @@ def workspace(
         else:
             remove(daemon, name)
         if lease is not None:
-            _hang_up(lease)
+            hang_up(lease)
 
 
 @contextmanager
@@ -263,52 +271,3 @@ def remove(daemon: Daemon, container: str) -> None:
     """
     with suppress(PhplayerError), daemon.asked_to("remove a container"):
         daemon.api.remove_container(container, force=True, v=True)
-
-
-def _hang_up(connection: Any) -> None:
-    """Close a connection that the SDK took out of an HTTP response; closing the one leaves the other open."""
-    response = getattr(connection, "_response", None)
-    if response is not None:
-        response.close()
-    connection.close()
-
-
-def lines(chunks: Iterator[bytes]) -> Iterator[str]:
-    """Cut what comes in pieces into lines; bytes that are no UTF-8 are replaced."""
-    decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
-    rest = ""
-    for chunk in chunks:
-        *whole, rest = (rest + decoder.decode(chunk)).split("\n")
-        yield from (line.removesuffix("\r") for line in whole)
-    rest += decoder.decode(b"", final=True)
-    if rest:
-        yield rest
-
-
-def unpack(stream: Iterator[bytes], into: Path) -> None:
-    """Unpack an archive that the daemon sends; nothing in it can leave the folder."""
-    # The filter came with Python 3.11.4 and Debian's 3.11.2 has it too; an older one trusts our own container.
-    options: dict[str, Any] = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
-    with tarfile.open(fileobj=io.BufferedReader(_Pieces(stream)), mode="r|") as archive:
-        archive.extractall(into, **options)  # noqa: S202  filtered above
-
-
-class _Pieces(io.RawIOBase):
-    """A stream of byte strings as a file."""
-
-    def __init__(self, pieces: Iterator[bytes]) -> None:
-        self._pieces = pieces
-        self._rest = b""
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        while not self._rest:
-            piece = next(self._pieces, None)
-            if piece is None:
-                return 0
-            self._rest = piece
-        count = min(len(buffer), len(self._rest))
-        buffer[:count], self._rest = self._rest[:count], self._rest[count:]
-        return count

@@ -139,8 +139,7 @@ def running() -> Iterator[DockerBed]:
             yield bed
         finally:
             bed.stop()
-            # What a killed daemon left mounted would keep the folder.
-            subprocess.run(["umount", "-R", "-l", Path(run) / "exec" / "netns"], capture_output=True, check=False)
+            _unmount_below(Path(run))
 
 
 def emulate_arm64() -> None:
@@ -159,6 +158,13 @@ def install(programs: dict[str, str]) -> None:
     if missing:
         assert os.geteuid() == 0, f"these tests take root, and: apt-get install {' '.join(missing)}"
         _quietly(["apt-get", "install", "-y", "--no-install-recommends", *missing])
+
+
+def _unmount_below(folder: Path) -> None:
+    """Unmount what a daemon that was killed left: it would keep the folder from being removed."""
+    points = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    for point in sorted((point for point in points if Path(point).is_relative_to(folder)), reverse=True):
+        subprocess.run(["umount", "-l", point], check=True)
 
 
 def _root(folder: Path, architecture: str) -> None:

@@ -27,7 +27,7 @@ def answers(bed: DockerBed, image: str, *, rie: Path, layer: Path, task: Path, e
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     created = bed.docker(
-        *("create", "--network", "host", "--read-only", "--tmpfs", "/tmp", "--env", "_HANDLER=index"),
+        *("create", "--network", "host", "--env", "_HANDLER=index"),
         *("--env", "LAMBDA_TASK_ROOT=/var/task", "--env", "LD_LIBRARY_PATH=/lib64:/usr/lib64:/opt/lib"),
         *("--env", "AWS_LAMBDA_FUNCTION_TIMEOUT=120", image, "/rie"),
         *(

@@ -41,7 +41,7 @@ def done(bed: DockerBed) -> subprocess.CompletedProcess[str]:
 @pytest.fixture(scope="module")
 def archive(done: subprocess.CompletedProcess[str]) -> LayerArchive:
     (dist,) = (WORK / "test" / "arm64" / "dist").iterdir()
-    assert dist.name == "php84-al2023-arm64"
+    assert dist.name == "php-84-al2023-arm64"
     return LayerArchive.read(dist / "runtime.zip")
 
 

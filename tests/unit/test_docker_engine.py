@@ -14,7 +14,7 @@ import pytest
 
 from phplayer import catalog, engines
 from phplayer.catalog import Base, Image
-from phplayer.engines import EngineOptions, capacity, choose, docker_container, docker_daemon, docker_image
+from phplayer.engines import EngineOptions, capacity, choose, docker_daemon, docker_image, docker_streams
 from phplayer.errors import UsageError
 from phplayer.runtime import Architecture, BootstrapMode
 
@@ -128,7 +128,7 @@ def test_limits_of_the_control_group_count(
     ],
 )
 def test_pieces_become_lines(chunks: list[bytes], expected: list[str]) -> None:
-    assert list(docker_container.lines(iter(chunks))) == expected
+    assert list(docker_streams.lines(iter(chunks))) == expected
 
 
 def test_an_archive_in_pieces_is_unpacked_with_its_modes_and_links(tmp_path: Path) -> None:
@@ -140,7 +140,7 @@ def test_an_archive_in_pieces_is_unpacked_with_its_modes_and_links(tmp_path: Pat
         link.type, link.linkname = tarfile.SYMTYPE, "php"
         yield link, b""
 
-    docker_container.unpack(in_pieces(members(), size=100), tmp_path)
+    docker_streams.unpack(in_pieces(members(), size=100), tmp_path)
     assert os.access(tmp_path / "tree" / "php", os.X_OK)
     assert (tmp_path / "tree" / "link").read_text() == "#!php"
 
@@ -152,7 +152,7 @@ def test_an_archive_cannot_write_beside_the_folder(tmp_path: Path, name: str) ->
     member = tarfile.TarInfo(name)
     member.size = 1
     try:
-        docker_container.unpack(in_pieces(iter([(member, b"x")]), size=10_000), into)
+        docker_streams.unpack(in_pieces(iter([(member, b"x")]), size=10_000), into)
     except tarfile.FilterError:
         pass
     else:
