@@ -150,6 +150,16 @@ def _stream(client: object, url: str, part: Path, *, subject: str, listener: Lis
             raise httpx.ReadError(f"{total - done} bytes are missing")
 
 
+def debian_mirrors() -> tuple[str, ...]:
+    """Return the Debian mirrors that this machine's apt is set up with; none where it has no apt."""
+    query = ["apt-get", "indextargets", "--format", "$(SITE)", "Created-By: Packages", "Label: Debian"]
+    try:
+        done = subprocess.run(query, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return ()
+    return tuple(dict.fromkeys(site.rstrip("/") for site in done.stdout.split()))
+
+
 def _from_debian(release: Release, part: Path) -> None:
     """Fetch the same bytes as Debian's source package, through apt's own downloader and the mirror it is set up with.
 
@@ -159,14 +169,8 @@ def _from_debian(release: Release, part: Path) -> None:
         raise _UnavailableError(f"has no source package with PHP {release.version}")
     if not os.access(_APT_HELPER, os.X_OK):
         raise _UnavailableError("this machine has no apt")
-    sites = subprocess.run(
-        ["apt-get", "indextargets", "--format", "$(SITE)", "Created-By: Packages"],
-        capture_output=True,
-        text=True,
-        check=False,
-    ).stdout.split()
     failed = part.with_name(part.name + ".FAILED")
-    for site in dict.fromkeys(site for site in sites if "debian" in site and "security" not in site):
+    for site in debian_mirrors():
         part.unlink(missing_ok=True)
         arguments = [f"{site}/{release.debian_path}", str(part), f"SHA256:{release.sha256}"]
         done = subprocess.run(

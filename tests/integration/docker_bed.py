@@ -18,11 +18,11 @@ from pathlib import Path
 
 import filelock
 
+from phplayer.sources import debian_mirrors
 from tests.conftest import WORK
 
 HOME = WORK / "dockerd"
 RELEASE = "bullseye"  # glibc 2.31, older than Lambda's
-MIRROR = "http://deb.debian.org/debian"
 NATIVE = {"x86_64": "amd64", "aarch64": "arm64"}[platform.machine()]
 _WAIT = 60.0  # seconds in which a daemon starts
 _PACKAGES = {"dockerd": "docker.io", "debootstrap": "debootstrap", "iptables": "iptables"}
@@ -170,7 +170,7 @@ def _unmount_below(folder: Path) -> None:
 def _root(folder: Path, architecture: str) -> None:
     """Make root.tar of a minimal Debian."""
     root = folder / "root"
-    _quietly(["debootstrap", f"--arch={architecture}", "--variant=minbase", RELEASE, str(root), MIRROR])
+    _quietly(["debootstrap", f"--arch={architecture}", "--variant=minbase", RELEASE, str(root), debian_mirrors()[0]])
     for unneeded in (*root.glob("var/cache/apt/archives/*.deb"), *root.glob("var/lib/apt/lists/*_*")):
         unneeded.unlink()
     _quietly(["tar", "-C", str(root), "-cf", str(folder / "root.tar"), "."])

@@ -19,6 +19,7 @@ from phplayer import vendor
 from phplayer.composer import environment
 from phplayer.events import unheard
 from phplayer.runtime import PhpVersion
+from phplayer.sources import debian_mirrors
 
 PHP = PhpVersion.parse("8.4.24")
 EXTENSIONS = {name: str(PHP) for name in ("curl", "filter", "hash", "json", "mbstring", "openssl", "pcre")}
@@ -165,7 +166,7 @@ def _tarball(source: Source, cache: Path) -> Path:
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
-    url = f"{_mirror()}/pool/main/{source.pool}"
+    url = f"{debian_mirrors()[0]}/pool/main/{source.pool}"
     command = ["/usr/lib/apt/apt-helper", "-o", "APT::Sandbox::User=", "download-file", url, str(part)]
     answer = subprocess.run([*command, f"SHA256:{source.sha256}"], check=False, capture_output=True, text=True)
     if answer.returncode != 0:
@@ -173,19 +174,6 @@ def _tarball(source: Source, cache: Path) -> Path:
         raise AssertionError(f"{url} could not be fetched: {answer.stderr}{answer.stdout}")
     part.replace(path)
     return path
-
-
-def _mirror() -> str:
-    """Return the Debian mirror that this machine uses."""
-    targets = subprocess.run(
-        ["apt-get", "indextargets", "--format", "$(SITE)", "Created-By: Packages", "Label: Debian"],
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    sites = targets.stdout.split()
-    assert sites, "apt knows no Debian mirror"
-    return sites[0].rstrip("/")
 
 
 def _unpack(tarball: Path, into: Path, inside: str) -> None:
