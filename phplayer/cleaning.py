@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from phplayer import cache
 from phplayer.errors import UsageError
+from phplayer.processes import is_alive
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -53,7 +54,7 @@ def leftovers() -> tuple[Item, ...]:
 def _is_left_over(folder: str, path: Path) -> bool:
     owner = cache.owner(path)
     if owner is not None:
-        return not _is_alive(owner)
+        return not is_alive(owner)
     if path.name.startswith((".partial-", "unfinished-")):
         return _age(path) > _UNFINISHED
     return folder == "work" or (folder == "logs" and _age(path) > _SPANS["d"])
@@ -191,13 +192,3 @@ def _statuses(path: Path) -> Iterator[os.stat_result]:
             with os.scandir(path) as entries:
                 for entry in entries:
                     yield from _statuses(Path(entry.path))
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -117,13 +117,7 @@ def _finish(console: Console, results: Sequence[InvokeResult]) -> None:
     if console.as_json:
         document: dict[str, Any] = {"results": [_document(result) for result in results]}
         if failure is not None:
-            document["error"] = {
-                "message": failure.message,
-                "remedy": failure.remedy,
-                "exit_code": failure.exit_code,
-                "log": None,
-                "details": list(failure.details),
-            }
+            document["error"] = console.error_document(failure)
         console.result(document)
         if failure is not None:
             raise typer.Exit(failure.exit_code)

@@ -6,7 +6,6 @@ can stay behind is what a daemon that died could not remove.
 
 from __future__ import annotations
 
-import os
 import socket
 import time
 from contextlib import suppress
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from phplayer.engines.docker_container import CLIENT_LABEL, remove
 from phplayer.engines.docker_daemon import LABEL
+from phplayer.processes import is_alive
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,18 +79,8 @@ def _is_orphan(container: dict[str, Any]) -> bool:
     client = container["Labels"].get(CLIENT_LABEL, "")
     host, _, pid = client.rpartition(":")
     if host == socket.gethostname():
-        return not _is_alive(int(pid))
+        return not is_alive(int(pid))
     return bool(container["State"] != "running") and time.time() - container["Created"] > _STARTING
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _images(daemon: Daemon, *, everything: bool) -> Iterator[Leftover]:
