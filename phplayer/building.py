@@ -4,7 +4,7 @@
     project     composer.json and its lock are read and checked against the runtime, before anything takes time
     recipe      pure data; with the engine's fingerprint it gives the key of the compile
     compile     skipped when the cache has that key
-    layer tree  compiled PHP + grafted libraries + php.ini + bootstrap + manifest
+    layer tree  compiled PHP + grafted libraries + php.ini + bootstrap, see assembly.py; the manifest describes it
     policy      what live Lambda would trip over
     archive     runtime.zip and vendor.zip, written whole or not at all
 
@@ -25,12 +25,12 @@ from typing import TYPE_CHECKING
 from phplayer import (
     __version__,
     archive,
+    assembly,
     bootstrap,
     cache,
     catalog,
     dist,
     ini,
-    libraries,
     naming,
     policy,
     recipe,
@@ -38,13 +38,12 @@ from phplayer import (
     vendor,
 )
 from phplayer import compile as compiling
-from phplayer.errors import BuildFailedError, PolicyRefusedError, UsageError
+from phplayer.errors import PolicyRefusedError, UsageError
 from phplayer.events import Noted, PhaseAdvanced, PhaseFinished, PhaseStarted, Warned
 from phplayer.layer import (
     MANIFEST_PATHS,
     LayerArchive,
     RuntimeManifest,
-    SourceRecord,
     VendorManifest,
     encode_manifest,
 )
@@ -52,11 +51,9 @@ from phplayer.layer import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from phplayer.compile import CompiledPhp
     from phplayer.engines import Engine
     from phplayer.events import Event, Listener
     from phplayer.layer import Manifest
-    from phplayer.recipe import Recipe
     from phplayer.runtime import Runtime
     from phplayer.settings import Settings
 
@@ -166,64 +163,20 @@ class _Flow:
                 listener=self.listener,
             )
             shutil.copyfile(compiled.log, self.folder / "build.log")
-            return self._runtime_tree(tree, compiled, plan, key)
+            return assembly.fill(
+                tree,
+                compiled,
+                plan,
+                runtime=self.runtime,
+                engine=self.engine,
+                ini_files=self.ini_files,
+                layer=self.names["runtime"],
+                key=key,
+            )
 
-        built = self._archive("runtime", dist.RUNTIME_ZIP, key, make)
+        built = self._archive(dist.RUNTIME_ZIP, key, make)
         _write_whole(self.folder / "manifest.json", encode_manifest(built.archive.manifest))
         return built
-
-    def _runtime_tree(self, tree: Path, compiled: CompiledPhp, plan: Recipe, key: str) -> RuntimeManifest:
-        """Fill the layer tree and return its manifest."""
-        extensions = compiled.extensions()
-        absent = [extension.name for extension in self.runtime.extensions if extension.name not in extensions]
-        if absent:
-            raise BuildFailedError(
-                f"PHP was compiled, but it lacks what was asked for: {', '.join(absent)}.",
-                remedy="Report this: the catalogue's flags for it are wrong for this PHP version.",
-                log=compiled.log,
-            )
-        shutil.copytree(compiled.tree, tree, dirs_exist_ok=True)
-        grafted = libraries.graft(tree, compiled.libraries, target=self.runtime.target, base=self.engine.base)
-        ini.write(self.ini_files, tree)
-        bootstrap.write(self.runtime.bootstrap, tree)
-        self._check_policy(tree)
-        return RuntimeManifest(
-            phplayer=__version__,
-            layer=self.names["runtime"],
-            key=key,
-            php=str(self.runtime.php),
-            target=self.runtime.target.name,
-            lambda_runtime=self.runtime.target.lambda_runtime,
-            architecture=self.runtime.architecture,
-            base=self.engine.base.name,
-            engine=self.engine.name,
-            bootstrap=self.runtime.bootstrap,
-            extensions=extensions,
-            configure=plan.configure,
-            sources=(SourceRecord(name="php", version=plan.php, sha256=plan.source_sha256),),
-            libraries=tuple(record for record in compiled.library_records() if record.soname in grafted),
-        )
-
-    def _check_policy(self, tree: Path) -> None:
-        """Refuse what cannot run on live Lambda; warn of what only a run there can tell."""
-        findings = policy.check(tree, target=self.runtime.target, architecture=self.runtime.architecture)
-        errors = [f"{finding.file} {finding.message}" for finding in findings if finding.error]
-        if errors:
-            raise PolicyRefusedError(
-                f"The layer would not run on live Lambda ({len(errors)} finding{'s' if len(errors) > 1 else ''}).",
-                remedy="Build on the target's own base, or drop the extension that brings the library.",
-                details=tuple(errors),
-            )
-        for finding in findings:
-            self.listener(Warned(message=f"{finding.file} {finding.message}."))
-        native = self.runtime.target.native_base
-        if self.engine.base.name != native:
-            self.listener(
-                Noted(
-                    message=f"Compiled on {self.engine.base.name}, not on {native}: it carries its own libraries; "
-                    f"what it needs of glibc was checked against {self.runtime.target.name}."
-                )
-            )
 
     # -- the vendor layer -----------------------------------------------------------------------------------------
 
@@ -270,7 +223,7 @@ class _Flow:
                 packages=packages,
             )
 
-        return (self._archive("vendor", dist.VENDOR_ZIP, key, make),)
+        return (self._archive(dist.VENDOR_ZIP, key, make),)
 
     def _of_this_build(self, event: Event) -> None:
         """Pass on what the vendor layer's flow tells: among several builds, the project does not say which."""
@@ -280,8 +233,8 @@ class _Flow:
 
     # -- both -----------------------------------------------------------------------------------------------------
 
-    def _archive(self, kind: str, file: str, key: str, make: Callable[[Path], Manifest]) -> BuiltLayer:
-        """Return the archive of that key in dist, making it from the tree that ``make`` fills if need be."""
+    def _archive(self, file: str, key: str, make: Callable[[Path], Manifest]) -> BuiltLayer:
+        """Return the archive of that key in dist, unless it is there: fill the tree, describe it, check it, pack it."""
         path = self.folder / file
         present = _archive_of(path, key)
         if present is not None:
@@ -289,20 +242,49 @@ class _Flow:
         with tempfile.TemporaryDirectory(prefix=cache.temporary_prefix("tree"), dir=cache.folder("work")) as temporary:
             tree = Path(temporary)
             manifest = make(tree)
-            inside = tree / MANIFEST_PATHS[kind]
-            inside.parent.mkdir(parents=True, exist_ok=True)
-            inside.write_bytes(encode_manifest(manifest))
-            began = time.monotonic()
-            self.listener(PhaseStarted(subject=self.subject, phase=f"pack {file}"))
-            archive.pack(tree, path)
-            made = LayerArchive.read(path)
-            outcome = f"{made.size / 1_000_000:.1f} MB zipped, {made.unpacked / 1_000_000:.1f} MB unpacked"
+            self._describe(tree, manifest)
+            self._check_policy(tree, manifest)
+            made = self._pack(tree, path)
+        return BuiltLayer(archive=made, up_to_date=False)
+
+    def _describe(self, tree: Path, manifest: Manifest) -> None:
+        """Write into the layer tree what tells of its content: the manifest."""
+        inside = tree / MANIFEST_PATHS["runtime" if isinstance(manifest, RuntimeManifest) else "vendor"]
+        inside.parent.mkdir(parents=True, exist_ok=True)
+        inside.write_bytes(encode_manifest(manifest))
+
+    def _check_policy(self, tree: Path, manifest: Manifest) -> None:
+        """Refuse what cannot run on live Lambda; warn of what only a run there can tell."""
+        findings = policy.check(tree, target=self.runtime.target, architecture=self.runtime.architecture)
+        errors = [f"{finding.file} {finding.message}" for finding in findings if finding.error]
+        if errors:
+            raise PolicyRefusedError(
+                f"The layer would not run on live Lambda ({len(errors)} finding{'s' if len(errors) > 1 else ''}).",
+                remedy="Build on the target's own base, or drop the extension that brings the library.",
+                details=tuple(errors),
+            )
+        for finding in findings:
+            self.listener(Warned(message=f"{finding.file} {finding.message}."))
+        native = self.runtime.target.native_base
+        if isinstance(manifest, RuntimeManifest) and manifest.base != native:
             self.listener(
-                PhaseFinished(
-                    subject=self.subject, phase=f"pack {file}", seconds=time.monotonic() - began, outcome=outcome
+                Noted(
+                    message=f"Compiled on {manifest.base}, not on {native}: it carries its own libraries; "
+                    f"what it needs of glibc was checked against {self.runtime.target.name}."
                 )
             )
-        return BuiltLayer(archive=made, up_to_date=False)
+
+    def _pack(self, tree: Path, path: Path) -> LayerArchive:
+        """Write the layer archive."""
+        phase, began = f"pack {path.name}", time.monotonic()
+        self.listener(PhaseStarted(subject=self.subject, phase=phase))
+        archive.pack(tree, path)
+        made = LayerArchive.read(path)
+        outcome = f"{made.size / 1_000_000:.1f} MB zipped, {made.unpacked / 1_000_000:.1f} MB unpacked"
+        self.listener(
+            PhaseFinished(subject=self.subject, phase=phase, seconds=time.monotonic() - began, outcome=outcome)
+        )
+        return made
 
 
 def _archive_of(path: Path, key: str) -> LayerArchive | None:
