@@ -48,6 +48,15 @@ class LayerVersion:
     size: int = 0
 
 
+@dataclass(frozen=True, kw_only=True)
+class LayerContent:
+    """Where the zip of a layer version can be had for some minutes, and what it must be."""
+
+    url: str
+    code_sha256: str
+    size: int
+
+
 @cache
 def regions() -> tuple[str, ...]:
     """Return the regions that have Lambda, of every partition, as botocore's data lists them."""
@@ -175,6 +184,17 @@ class Aws:
         """
         with self._calls("lambda:GetLayerVersion", region):
             return _version(self._client("lambda", region).get_layer_version(LayerName=layer, VersionNumber=number))
+
+    def layer_content(self, arn: LayerArn) -> LayerContent:
+        """Return where the content of a layer version is, one of another account's included.
+
+        Raises:
+            PhplayerError: it was refused, or does not exist.
+
+        """
+        with self._calls("lambda:GetLayerVersion", arn.region):
+            content = self._client("lambda", arn.region).get_layer_version_by_arn(Arn=str(arn))["Content"]
+            return LayerContent(url=content["Location"], code_sha256=content["CodeSha256"], size=content["CodeSize"])
 
     @contextmanager
     def _calls(self, permission: str, region: str) -> Iterator[None]:
