@@ -201,7 +201,7 @@ def platform_name(extension: str) -> str:
     """
     name = extension.lower().replace(" ", "-")
     known = catalog.load().extensions.get(name)
-    return f"ext-zend-{name}" if known is not None and known.zend_extension else f"ext-{name}"
+    return f"ext-zend-{name}" if known is not None and known.zend_extension and not known.shared else f"ext-{name}"
 
 
 def platform_extensions(extensions: Mapping[str, str]) -> dict[str, str]:

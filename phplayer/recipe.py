@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from phplayer.catalog import Base, Release
-    from phplayer.runtime import Runtime
+    from phplayer.catalog import Base
+    from phplayer.runtime import Release, Runtime
 
 _COMMON_FLAGS = (
     "--prefix=/opt",

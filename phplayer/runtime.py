@@ -7,8 +7,14 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import total_ordering
+from typing import TYPE_CHECKING
 
 from phplayer.errors import EnvironmentMissingError, UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from collections.abc import Collection
+    from pathlib import Path
 
 
 @total_ordering
@@ -99,27 +105,64 @@ class BootstrapMode(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Release:
+    """A PHP source tarball: what it must hash to and where it can be had."""
+
+    version: PhpVersion
+    sha256: str
+    urls: tuple[str, ...]
+    debian_path: str  # below a Debian mirror, "" where Debian has not the same bytes
+    end_of_life: dt.date
+    name: str = "PHP"
+    given_with: str = "--source FILE"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExtensionSource:
+    """The tarball of an extension that php-src does not bundle: what it must hash to and where it can be had."""
+
+    name: str  # of the extension
+    version: str  # "" where the user gave the source and did not say
+    sha256: str
+    urls: tuple[str, ...]
+    debian_path: str  # below a Debian mirror, "" where Debian has not the same bytes
+    folder: str  # that holds config.m4, inside the tarball; "" means: find it
+    file: Path | None = None  # the user's own copy
+
+    @property
+    def given_with(self) -> str:
+        """The option that takes another copy of it."""
+        return f"--extension-source {self.name}=FILE"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Extension:
     """A PHP extension as the catalogue describes it."""
 
     name: str
     summary: str
-    configure: tuple[str, ...]  # flags of PHP's ./configure, up to branch configured_until
+    configure: tuple[str, ...]  # flags of PHP's ./configure (of its own, where shared), up to branch configured_until
     libraries: tuple[str, ...]  # abstract names; each base maps them to its packages
     requires: tuple[str, ...]  # other extensions
-    since: str  # first PHP branch that bundles it, "" for all
-    until: str  # last PHP branch that bundles it, "" for all
+    uses: tuple[tuple[str, tuple[str, ...]], ...]  # other extension -> the flags that it adds where that one is built
+    conflicts: tuple[str, ...]  # other extensions that cannot be in the same PHP
+    since: str  # first PHP branch that bundles it or that it compiles for, "" for all
+    until: str  # last such branch, "" for all
     always: bool  # compiled into every PHP, whatever is asked for
     configured_until: str  # last branch that takes the flags ("" for all); later ones have it built in
     zend_extension: bool  # where it takes flags, it is a shared object that php.ini loads as zend_extension
+    shared: bool  # from PECL: compiled after PHP, by phpize, into a shared object of its own
+    source: ExtensionSource | None  # of a shared one; None where the user has to give it
 
-    def configure_flags(self, version: PhpVersion) -> tuple[str, ...]:
-        """Return the flags that switch it on in this PHP version."""
+    def configure_flags(self, version: PhpVersion, among: Collection[str] = ()) -> tuple[str, ...]:
+        """Return the flags that switch it on in this PHP version, with these other extensions beside it."""
         built_in = self.configured_until and (version.major, version.minor) > _branch(self.configured_until)
-        return () if built_in else self.configure
+        if built_in:
+            return ()
+        return (*self.configure, *(flag for name, flags in self.uses if name in among for flag in flags))
 
     def offered_by(self, version: PhpVersion) -> bool:
-        """Tell whether this PHP version bundles the extension."""
+        """Tell whether this PHP version bundles the extension, or the extension compiles for it."""
         branch = (version.major, version.minor)
         return (not self.since or branch >= _branch(self.since)) and (not self.until or branch <= _branch(self.until))
 
@@ -146,6 +189,23 @@ class Runtime:
     target: Target
     architecture: Architecture
     bootstrap: BootstrapMode
+
+    @property
+    def load_order(self) -> tuple[Extension, ...]:
+        """All extensions, each after those that it requires or uses: the order to compile and to load them in."""
+        chosen = {extension.name: extension for extension in self.extensions}
+        ordered: dict[str, Extension] = {}
+
+        def place(extension: Extension) -> None:
+            for name in (*extension.requires, *(name for name, _ in extension.uses)):
+                if name in chosen and name not in ordered:
+                    place(chosen[name])
+            ordered[extension.name] = extension
+
+        for extension in self.extensions:
+            if extension.name not in ordered:
+                place(extension)
+        return tuple(ordered.values())
 
     @property
     def identifier(self) -> str:

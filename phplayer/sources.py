@@ -1,13 +1,14 @@
-"""Fetches upstream tarballs: nothing is used whose SHA-256 is not the catalogue's."""
+"""Fetches upstream tarballs, PHP's and others: nothing is used whose SHA-256 is not the pinned one."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import re
 import subprocess
 import time
-from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Protocol
+from urllib.parse import unquote, urlsplit
 
 from phplayer import cache
 from phplayer.errors import BuildFailedError, EnvironmentMissingError, UsageError
@@ -16,8 +17,8 @@ from phplayer.events import PhaseAdvanced, PhaseFinished, PhaseStarted
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from phplayer.catalog import Release
     from phplayer.events import Listener
+    from phplayer.runtime import PhpVersion
 
 _APT_HELPER = "/usr/lib/apt/apt-helper"
 _ATTEMPTS = 3  # per mirror; each goes on where the last one broke off
@@ -27,33 +28,61 @@ _READ_TIMEOUT = 30.0  # seconds without a byte
 PHASE = "fetch source"
 
 
+class PinnedSource(Protocol):
+    """A tarball of which the SHA-256 is known beforehand: of a PHP release, an extension, a library."""
+
+    @property
+    def name(self) -> str:
+        """What messages call it, and what its file in the cache is called after."""
+
+    @property
+    def version(self) -> PhpVersion | str:
+        """Of the release."""
+
+    @property
+    def sha256(self) -> str:
+        """Of the file, 64 hexadecimal digits."""
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """Where to download it, best first."""
+
+    @property
+    def debian_path(self) -> str:
+        """Where Debian has the same bytes, below a mirror; "" where it has not."""
+
+    @property
+    def given_with(self) -> str:
+        """The option with which the user gives a copy (``--source FILE``), "" where there is none."""
+
+
 class _UnavailableError(Exception):
     """A mirror that cannot be had; the next one is tried."""
 
 
-def fetch(release: Release, *, file: Path | None, subject: str, listener: Listener) -> Path:
-    """Return the verified tarball: the given file, or from the cache, php.net or the Debian archive, in this order.
+def fetch(source: PinnedSource, *, file: Path | None, subject: str, listener: Listener) -> Path:
+    """Return the verified tarball: the given file, or from the cache, its URLs or the Debian archive, in this order.
 
     Raises:
         UsageError: ``file`` does not exist.
-        BuildFailedError: a file has another SHA-256 than the catalogue says; it is not kept.
+        BuildFailedError: a file has another SHA-256 than the pinned one; it is not kept.
         EnvironmentMissingError: no mirror could be reached.
 
     """
     if file is not None:
-        verify(file, release)
+        verify(file, source)
         return file
-    kept = cache.folder("sources") / f"php-{release.version}.tar.xz"
+    kept = cache.folder("sources") / _file_name(source)
     with cache.lock(kept.name):
         if kept.is_file():
-            if _sha256(kept) == release.sha256:
+            if _sha256(kept) == source.sha256:
                 cache.touch(kept)
                 return kept
             kept.unlink()
-        return _download(release, kept, subject=subject, listener=listener)
+        return _download(source, kept, subject=subject, listener=listener)
 
 
-def verify(file: Path, release: Release) -> None:
+def verify(file: Path, source: PinnedSource) -> None:
     """Check a tarball that the user has.
 
     Raises:
@@ -62,46 +91,50 @@ def verify(file: Path, release: Release) -> None:
 
     """
     if not file.is_file():
-        raise UsageError(f"There is no file {file}.", remedy="Give --source the path of a PHP source tarball.")
-    _verify(file, release, origin=str(file))
+        raise UsageError(f"There is no file {file}.", remedy=f"Give the path of the tarball of {title(source)}.")
+    _verify(file, source, origin=str(file))
 
 
-def _download(release: Release, kept: Path, *, subject: str, listener: Listener) -> Path:
+def _download(source: PinnedSource, kept: Path, *, subject: str, listener: Listener) -> Path:
     listener(PhaseStarted(subject=subject, phase=PHASE))
     began, part = time.monotonic(), kept.with_suffix(".part")
     reasons: list[str] = []
-    for url in release.urls:
+    for url in source.urls:
         host = urlsplit(url).hostname or url
         try:
             _from_url(url, part, subject=subject, listener=listener)
         except _UnavailableError as error:
             reasons.append(f"{host}: {error}")
             continue
-        return _keep(part, kept, release, origin=host, subject=subject, listener=listener, began=began)
+        return _keep(part, kept, source, origin=host, subject=subject, listener=listener, began=began)
     try:
-        _from_debian(release, part)
+        _from_debian(source, part)
     except _UnavailableError as error:
         reasons.append(f"Debian archive: {error}")
     else:
-        return _keep(part, kept, release, origin="Debian archive", subject=subject, listener=listener, began=began)
+        return _keep(part, kept, source, origin="Debian archive", subject=subject, listener=listener, began=began)
+    elsewhere = ""
+    if source.given_with:
+        what = source.urls[0] if source.urls else "it"
+        elsewhere = f", or download {what} elsewhere and pass it with {source.given_with}"
     raise EnvironmentMissingError(
-        f"The source of PHP {release.version} could not be fetched.",
-        remedy=f"Connect to the network, or download {release.urls[0]} elsewhere and pass it with --source FILE.",
+        f"The source of {title(source)} could not be fetched.",
+        remedy=f"Connect to the network{elsewhere}.",
         details=tuple(reasons),
     )
 
 
 def _keep(
-    part: Path, kept: Path, release: Release, *, origin: str, subject: str, listener: Listener, began: float
+    part: Path, kept: Path, source: PinnedSource, *, origin: str, subject: str, listener: Listener, began: float
 ) -> Path:
     try:
-        _verify(part, release, origin=origin)
+        _verify(part, source, origin=origin)
     except BuildFailedError:
         part.unlink()
         raise
     size = part.stat().st_size
     part.replace(kept)
-    outcome = f"PHP {release.version} from {origin}, {size / 1_000_000:.1f} MB, checksum verified"
+    outcome = f"{title(source)} from {origin}, {size / 1_000_000:.1f} MB, checksum verified"
     listener(PhaseFinished(subject=subject, phase=PHASE, seconds=time.monotonic() - began, outcome=outcome))
     return kept
 
@@ -160,19 +193,19 @@ def debian_mirrors() -> tuple[str, ...]:
     return tuple(dict.fromkeys(site.rstrip("/") for site in done.stdout.split()))
 
 
-def _from_debian(release: Release, part: Path) -> None:
+def _from_debian(source: PinnedSource, part: Path) -> None:
     """Fetch the same bytes as Debian's source package, through apt's own downloader and the mirror it is set up with.
 
     apt-helper needs neither root nor a source entry, and leaves the user's configuration alone.
     """
-    if not release.debian_path:
-        raise _UnavailableError(f"has no source package with PHP {release.version}")
+    if not source.debian_path:
+        raise _UnavailableError(f"has no source package with {title(source)}")
     if not os.access(_APT_HELPER, os.X_OK):
         raise _UnavailableError("this machine has no apt")
     failed = part.with_name(part.name + ".FAILED")
     for site in debian_mirrors():
         part.unlink(missing_ok=True)
-        arguments = [f"{site}/{release.debian_path}", str(part), f"SHA256:{release.sha256}"]
+        arguments = [f"{site}/{source.debian_path}", str(part), f"SHA256:{source.sha256}"]
         done = subprocess.run(
             [_APT_HELPER, "-o", "APT::Sandbox::User=", "download-file", *arguments],
             capture_output=True,
@@ -185,13 +218,25 @@ def _from_debian(release: Release, part: Path) -> None:
     raise _UnavailableError("no configured mirror has the file")
 
 
-def _verify(path: Path, release: Release, *, origin: str) -> None:
+def _verify(path: Path, source: PinnedSource, *, origin: str) -> None:
     found = _sha256(path)
-    if found != release.sha256:
+    if found != source.sha256:
         raise BuildFailedError(
-            f"{origin} is not PHP {release.version}: its SHA-256 is {found}, the catalogue says {release.sha256}.",
-            remedy="It was not used. Check where the file comes from, or name the php.version that it is.",
+            f"{origin} is not {title(source)}: its SHA-256 is {found}, it should be {source.sha256}.",
+            remedy="It was not used. Check where the file comes from, and which version it is.",
         )
+
+
+def title(source: PinnedSource) -> str:
+    """Return ``PHP 8.4.24``: name, and version where it is known."""
+    return f"{source.name} {source.version}".strip()
+
+
+def _file_name(source: PinnedSource) -> str:
+    """Return the name in the cache."""
+    place = unquote(urlsplit(source.urls[0]).path) if source.urls else source.debian_path
+    ending = re.search(r"\.(tar\.\w+|tgz|tbz2?|txz)$", place)
+    return f"{source.name.lower()}-{str(source.version) or source.sha256[:16]}{ending[0] if ending else '.tar'}"
 
 
 def _sha256(path: Path) -> str:

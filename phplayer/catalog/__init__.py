@@ -6,116 +6,30 @@ what leaves this module is frozen.
 
 from __future__ import annotations
 
-import datetime as dt  # noqa: TC003  msgspec reads annotations at run time
-import tomllib
+import re
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from phplayer.catalog import files
 from phplayer.errors import PhplayerError, UsageError, did_you_mean
-from phplayer.runtime import Architecture, BootstrapMode, Extension, PhpVersion, Runtime, Target
+from phplayer.runtime import (
+    Architecture,
+    BootstrapMode,
+    Extension,
+    ExtensionSource,
+    PhpVersion,
+    Release,
+    Runtime,
+    Target,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-
-_FOLDER = Path(__file__).resolve().parent
-
-
-class _Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A table of a catalogue file: unknown keys are mistakes."""
-
-
-class _Release(_Struct, frozen=True, kw_only=True):
-    version: str
-    sha256: str
-    from_: str = msgspec.field(name="from")
-    debian: str = ""
-
-
-class _Branch(_Struct, frozen=True, kw_only=True):
-    end_of_life: dt.date
-
-
-class _PhpFile(_Struct, frozen=True, kw_only=True):
-    default: str
-    mirrors: tuple[str, ...]
-    branch: dict[str, _Branch]
-    release: tuple[_Release, ...]
-
-
-class _Extension(_Struct, frozen=True, kw_only=True):
-    summary: str
-    configure: tuple[str, ...] = ()
-    libraries: tuple[str, ...] = ()
-    requires: tuple[str, ...] = ()
-    since: str = ""
-    until: str = ""
-    always: bool = False
-    configured_until: str = ""
-    zend_extension: bool = False
-
-
-class _ExtensionsFile(_Struct, frozen=True, kw_only=True):
-    set: dict[str, tuple[str, ...]]
-    extension: dict[str, _Extension]
-
-
-class Image(_Struct, frozen=True, kw_only=True):
-    """A container image of a base, and what is added to it beside the packages that a build needs."""
-
-    name: str
-    digest: str = ""  # sha256:..., "" where it is not known
-    packages: tuple[str, ...] = ()
-    ccache: str = ""  # the folder of compilers that go through ccache, "" where the base has no such package
-
-    @property
-    def reference(self) -> str:
-        """What is pulled: the digest decides where it is known."""
-        return f"{self.name}@{self.digest}" if self.digest else self.name
-
-
-class _Base(_Struct, frozen=True, kw_only=True):
-    os_release: tuple[str, ...]
-    manager: str
-    image: Image
-    install: tuple[str, ...]
-    toolchain: tuple[str, ...]
-    composer: tuple[str, ...]
-    libraries: dict[str, tuple[str, ...]]
-    pinned_symbols: dict[str, dict[Architecture, str]] = {}
-
-
-class _BasesFile(_Struct, frozen=True, kw_only=True):
-    base: dict[str, _Base]
-
-
-class _Target(_Struct, frozen=True, kw_only=True):
-    lambda_runtime: str
-    native_base: str
-    glibc: str
-    glibc_sonames: frozenset[str]
-    never_grafted: frozenset[str]
-    sonames: frozenset[str]
-
-
-class _TargetsFile(_Struct, frozen=True, kw_only=True):
-    default: str
-    target: dict[str, _Target]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Release:
-    """A PHP source tarball: what it must hash to and where it can be had."""
-
-    version: PhpVersion
-    sha256: str
-    urls: tuple[str, ...]
-    debian_path: str  # below a Debian mirror, "" where Debian has not the same bytes
-    end_of_life: dt.date
+    from pathlib import Path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +42,7 @@ class Base:
     install_command: tuple[str, ...]
     toolchain: tuple[str, ...]
     composer: tuple[str, ...]
-    image: Image
+    image: files.Image
     packages: Mapping[str, tuple[str, ...]]  # abstract library -> packages
     pinned_symbols: Mapping[str, Mapping[Architecture, str]]  # glibc function -> version to link
 
@@ -243,60 +157,92 @@ def load() -> Catalog:
     """Read and check the catalogue.
 
     Raises:
-        PhplayerError: a catalogue file does not validate; names the file and the key.
+        PhplayerError: a catalogue file does not validate; names file, line and key.
 
     """
-    php = _read("php.toml", _PhpFile)
-    extensions = _read("extensions.toml", _ExtensionsFile)
-    bases = _read("bases.toml", _BasesFile)
-    targets = _read("targets.toml", _TargetsFile)
+    return read(files.FOLDER)
+
+
+def read(folder: Path) -> Catalog:
+    """Read and check the catalogue in a folder.
+
+    Raises:
+        PhplayerError: one of its files does not validate; names file, line and key.
+
+    """
+    php = files.read(folder / "php.toml", files.PhpFile)
+    extensions = files.read(folder / "extensions.toml", files.ExtensionsFile)
+    bases = files.read(folder / "bases.toml", files.BasesFile)
+    targets = files.read(folder / "targets.toml", files.TargetsFile)
+    mirrors = extensions.content.mirrors
     catalog = Catalog(
-        default_php=php.default,
-        default_target=targets.default,
-        releases=tuple(
-            sorted((_release(php, release) for release in php.release), key=lambda release: release.version)
-        ),
+        default_php=php.content.default,
+        default_target=targets.content.default,
+        releases=_releases(php),
         extensions=MappingProxyType(
-            {
-                name: Extension(name=name, **msgspec.structs.asdict(table))
-                for name, table in extensions.extension.items()
-            }
+            {name: _extension(name, table, mirrors) for name, table in extensions.content.extension.items()}
         ),
-        sets=MappingProxyType(extensions.set),
-        bases=MappingProxyType({name: _base(name, table) for name, table in bases.base.items()}),
+        sets=MappingProxyType(extensions.content.set),
+        bases=MappingProxyType({name: _base(name, table) for name, table in bases.content.base.items()}),
         targets=MappingProxyType(
-            {name: Target(name=name, **msgspec.structs.asdict(table)) for name, table in targets.target.items()}
+            {name: Target(name=name, **msgspec.structs.asdict(table)) for name, table in targets.content.target.items()}
         ),
     )
     _check(catalog)
     return catalog
 
 
-_T = TypeVar("_T")
+def _releases(file: files.CatalogFile[files.PhpFile]) -> tuple[Release, ...]:
+    """Return the file's releases, oldest first."""
+    found = []
+    for number, table in enumerate(file.content.release):
+        key = ("release", str(number))
+        try:
+            version = PhpVersion.parse(table.version)
+        except UsageError as error:
+            raise file.mistake((*key, "version"), error.message.rstrip(".")) from error
+        if version.branch not in file.content.branch:
+            raise file.mistake((*key, "version"), f"there is no [branch.{version.branch!r}]")
+        if not re.fullmatch("[0-9a-f]{64}", table.sha256):
+            raise file.mistake((*key, "sha256"), "a SHA-256 has 64 hexadecimal digits")
+        release = Release(
+            version=version,
+            sha256=table.sha256,
+            urls=tuple(mirror.replace("${version}", table.version) for mirror in file.content.mirrors),
+            debian_path=table.debian,
+            end_of_life=file.content.branch[version.branch].end_of_life,
+        )
+        found.append(release)
+    return tuple(sorted(found, key=lambda release: release.version))
 
 
-def _read(name: str, schema: type[_T]) -> _T:
-    try:
-        with (_FOLDER / name).open("rb") as file:
-            return msgspec.convert(tomllib.load(file), schema)
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
-        raise PhplayerError(f"The catalogue file {name} is not valid: {error}.") from error
-
-
-def _release(file: _PhpFile, table: _Release) -> Release:
-    version = PhpVersion.parse(table.version)
-    if version.branch not in file.branch:
-        raise PhplayerError(f"The catalogue file php.toml has no [branch.{version.branch!r}] for release {version}.")
-    return Release(
-        version=version,
-        sha256=table.sha256,
-        urls=tuple(mirror.replace("${version}", table.version) for mirror in file.mirrors),
-        debian_path=table.debian,
-        end_of_life=file.branch[version.branch].end_of_life,
+def _extension(name: str, table: files.ExtensionTable, mirrors: tuple[str, ...]) -> Extension:
+    fields: dict[str, Any] = msgspec.structs.asdict(table)
+    shared, source = fields.pop("pecl"), table.source
+    return Extension(
+        **fields
+        | {
+            "name": name,
+            "uses": tuple(sorted(table.uses.items())),
+            "shared": shared,
+            "source": source and _extension_source(name, source, mirrors),
+        }
     )
 
 
-def _base(name: str, table: _Base) -> Base:
+def _extension_source(name: str, table: files.SourceTable, mirrors: tuple[str, ...]) -> ExtensionSource:
+    from_debian = (mirror.replace("${path}", table.debian) for mirror in mirrors if table.debian)
+    return ExtensionSource(
+        name=name,
+        version=table.version,
+        sha256=table.sha256,
+        urls=(*table.urls, *from_debian),
+        debian_path=table.debian,
+        folder=table.folder,
+    )
+
+
+def _base(name: str, table: files.BaseTable) -> Base:
     fields: dict[str, Any] = msgspec.structs.asdict(table)
     return Base(
         name=name,

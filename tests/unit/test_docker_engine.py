@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from phplayer import catalog, engines
-from phplayer.catalog import Base, Image
+from phplayer.catalog import Base
+from phplayer.catalog.files import Image
 from phplayer.engines import EngineOptions, capacity, choose, docker_daemon, docker_image, docker_streams
 from phplayer.errors import UsageError
 from phplayer.runtime import Architecture, BootstrapMode

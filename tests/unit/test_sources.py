@@ -13,10 +13,9 @@ from typing import ClassVar
 import pytest
 
 from phplayer import sources
-from phplayer.catalog import Release
 from phplayer.errors import BuildFailedError, EnvironmentMissingError, UsageError
 from phplayer.events import unheard
-from phplayer.runtime import PhpVersion
+from phplayer.runtime import PhpVersion, Release
 
 CONTENT = bytes(range(256)) * 2000
 

@@ -1,0 +1,123 @@
+"""A catalogue file with a mistake: file, line and key are named."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from phplayer import catalog
+from phplayer.catalog import files
+from phplayer.errors import PhplayerError
+
+TEXT = """\
+default = "1"
+
+[extension.first]
+summary = "a"
+configure = [
+  "--one", # with ] and [ in a comment
+  "--two",
+]
+[extension."the second"]
+summary = 5
+libraries = []
+
+[[release]]
+version = "1"
+[[release]]
+sha256 = "2"
+"""
+
+
+@pytest.mark.parametrize(
+    ("key", "line"),
+    [
+        (("default",), 1),
+        (("extension", "first"), 3),
+        (("extension", "first", "configure"), 5),
+        (("extension", "first", "configure", "1"), 5),
+        (("extension", "the second", "libraries"), 11),
+        (("extension", "first", "nothing"), 3),
+        (("release", "0", "version"), 14),
+        (("release", "1", "version"), 15),
+        (("release", "1", "sha256"), 16),
+        (("nothing",), 0),
+    ],
+)
+def test_the_line_of_a_key(key: tuple[str, ...], line: int) -> None:
+    assert files.line_of(TEXT, key) == line
+
+
+Change = Callable[[str, str, str], Path]
+
+
+@pytest.fixture
+def change(tmp_path: Path) -> Change:
+    """Return a function that copies the catalogue, puts a text in the place of another, and gives the folder."""
+
+    def changed(name: str, old: str, new: str) -> Path:
+        folder = tmp_path / "catalog"
+        shutil.copytree(files.FOLDER, folder, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
+        text = (folder / name).read_text()
+        assert old in text
+        (folder / name).write_text(text.replace(old, new, 1))
+        return folder
+
+    return changed
+
+
+def refused(folder: Path) -> str:
+    with pytest.raises(PhplayerError) as caught:
+        catalog.read(folder)
+    assert caught.value.remedy
+    return caught.value.message
+
+
+def line(folder: Path, name: str, text: str) -> int:
+    return next(n for n, found in enumerate((folder / name).read_text().splitlines(), start=1) if text in found)
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "key", "what"),
+    [
+        ("extensions.toml", 'summary = "Metadata of pictures"', "summary = 7", "extension.exif.summary", "got `int`"),
+        (
+            "extensions.toml",
+            'configure = ["--enable-exif"]',
+            'configuer = ["x"]',
+            "extension.exif.configuer",
+            "unknown",
+        ),
+        ("extensions.toml", 'configure = ["--enable-exif"]', 'configure = "x"', "extension.exif.configure", "array"),
+        ("bases.toml", 'gmp = ["libgmp-dev"]', "gmp = true", "base.debian.libraries.gmp", "got `bool`"),
+        ("php.toml", 'version = "8.3.33"', 'versoin = "8.3.33"', "release.2.versoin", "unknown field"),
+        ("php.toml", 'version = "8.3.33"', 'version = "8.33"', "release.2.version", "not an exact PHP version"),
+        ("php.toml", 'version = "8.3.33"', 'version = "9.0.1"', "release.2.version", "no [branch.'9.0']"),
+        ("php.toml", 'sha256 = "e0', 'sha256 = "EZ', "release.0.sha256", "64 hexadecimal digits"),
+    ],
+)
+def test_a_mistake_is_named_with_its_line(change: Change, name: str, old: str, new: str, key: str, what: str) -> None:
+    folder = change(name, old, new)
+    said = refused(folder)
+    assert f"{folder / name}, line {line(folder, name, new)}: {key}: " in said
+    assert what in said
+
+
+def test_a_missing_key_is_named_with_the_line_of_its_table(change: Change) -> None:
+    folder = change("extensions.toml", 'summary = "Metadata of pictures"\n', "")
+    said = refused(folder)
+    assert f"line {line(folder, 'extensions.toml', '[extension.exif]')}: extension.exif: " in said
+    assert "missing required field `summary`" in said
+
+
+def test_what_is_not_toml_is_refused_with_its_line(change: Change) -> None:
+    said = refused(change("targets.toml", "[target.al2023]", "[target.al2023"))
+    assert "targets.toml is not TOML" in said
+    assert "line" in said
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    assert str(tmp_path / "php.toml") in refused(tmp_path)
