@@ -10,7 +10,7 @@ from botocore.stub import Stubber
 
 from phplayer import aws
 from phplayer.aws import Aws
-from phplayer.aws_refusals import OutcomeUnknownError
+from phplayer.aws.refusals import OutcomeUnknownError
 from phplayer.errors import AwsRefusedError, EnvironmentMissingError, PhplayerError, UsageError
 
 REGION = "eu-west-1"
@@ -40,7 +40,7 @@ def stub(client: Aws) -> Iterator[Callable[..., Stubber]]:
     stubs = []
 
     def make(service: str = "lambda", *, once: bool = False) -> Stubber:
-        stubber = Stubber(client._client(service, REGION, once=once))
+        stubber = Stubber(client.connection.client(service, REGION, once=once))
         stubber.activate()
         stubs.append(stubber)
         return stubber
@@ -51,7 +51,7 @@ def stub(client: Aws) -> Iterator[Callable[..., Stubber]]:
 
 
 def publish(client: Aws) -> aws.LayerVersion:
-    return client.publish(
+    return client.layers.publish(
         REGION,
         layer="php-84-x86_64",
         archive=b"zip",
@@ -86,8 +86,8 @@ def test_a_published_version_is_returned_with_its_digest(client: Aws, stub: Call
 
 
 def test_publishing_is_sent_once_and_reading_is_retried(client: Aws) -> None:
-    publishing = client._client("lambda", REGION, once=True).meta.config
-    reading = client._client("lambda", REGION).meta.config
+    publishing = client.connection.client("lambda", REGION, once=True).meta.config
+    reading = client.connection.client("lambda", REGION).meta.config
     assert publishing.retries["total_max_attempts"] == 1
     assert reading.retries["total_max_attempts"] > 1
     assert publishing.connect_timeout < publishing.read_timeout < 600
@@ -99,7 +99,7 @@ def test_versions_come_from_every_page(client: Aws, stub: Callable[..., Stubber]
         version: dict[str, Any] = {"LayerVersionArn": ARN[:-1] + str(number), "Version": number, "Description": "d"}
         page: dict[str, Any] = {"LayerVersions": [version]} | ({"NextMarker": marker} if marker else {})
         stubber.add_response("list_layer_versions", page)
-    assert [each.arn.version for each in client.versions(REGION, "php-84-x86_64")] == [3, 2]
+    assert [each.arn.version for each in client.layers.versions(REGION, "php-84-x86_64")] == [3, 2]
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def test_whatever_boto3_raises_becomes_one_of_our_errors(
     def fail(*_arguments: object, **_keywords: object) -> None:
         raise raised
 
-    monkeypatch.setattr(client._client("lambda", REGION, once=True), "_make_api_call", fail)
+    monkeypatch.setattr(client.connection.client("lambda", REGION, once=True), "_make_api_call", fail)
     with pytest.raises(PhplayerError) as caught:
         publish(client)
     assert type(caught.value) is error

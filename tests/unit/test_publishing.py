@@ -11,7 +11,7 @@ import pytest
 
 from phplayer import ledger, publishing
 from phplayer.aws import LayerVersion
-from phplayer.aws_refusals import OutcomeUnknownError
+from phplayer.aws.refusals import OutcomeUnknownError
 from phplayer.errors import AwsRefusedError, PolicyRefusedError, PublishedInPartError, UsageError
 from phplayer.events import Event, PhaseFinished, PhaseStarted
 from phplayer.layer import LayerArchive, LayerArn
@@ -49,9 +49,13 @@ class FakeAws:
     before: Callable[[str], None] = lambda _region: None
     after: Callable[[str], None] = lambda _region: None
     digest: str = ""  # what it claims to hold, when not what was sent
-    layers: dict[tuple[str, str], list[LayerVersion]] = field(default_factory=dict)
+    held: dict[tuple[str, str], list[LayerVersion]] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def layers(self) -> FakeAws:
+        return self
 
     def publish(
         self, region: str, *, layer: str, archive: bytes, description: str, **_described: object
@@ -59,7 +63,7 @@ class FakeAws:
         self.before(region)
         with self.lock:
             self.calls.append(f"publish {region} {layer}")
-            versions = self.layers.setdefault((region, layer), [])
+            versions = self.held.setdefault((region, layer), [])
             version = LayerVersion(
                 arn=LayerArn(partition="aws", region=region, account=ACCOUNT, name=layer, version=len(versions) + 1),
                 description=description,
@@ -73,13 +77,13 @@ class FakeAws:
     def versions(self, region: str, layer: str) -> Iterator[LayerVersion]:
         with self.lock:
             self.calls.append(f"list {region} {layer}")
-            versions = list(self.layers.get((region, layer), ()))
+            versions = list(self.held.get((region, layer), ()))
         yield from reversed(versions)
 
     def version(self, region: str, layer: str, number: int) -> LayerVersion:
         with self.lock:
             self.calls.append(f"get {region} {layer} {number}")
-            return self.layers[region, layer][number - 1]
+            return self.held[region, layer][number - 1]
 
     @property
     def published(self) -> list[str]:
@@ -130,7 +134,7 @@ def test_a_manifest_with_a_name_that_lambda_refuses_is_refused(tmp_path: Path, p
 def test_an_archive_over_the_limit_is_refused_before_anything_is_sent(
     archives: tuple[LayerArchive, ...], path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(publishing, "DIRECT_UPLOAD_LIMIT", archives[0].size - 1)
+    monkeypatch.setattr(publishing.planning, "DIRECT_UPLOAD_LIMIT", archives[0].size - 1)
     with pytest.raises(PolicyRefusedError, match="at most"):
         plan(archives, path)
 
@@ -175,7 +179,7 @@ def test_the_digest_decides_and_not_the_description(tmp_path: Path, path: Path) 
 def test_versions_of_other_builds_are_not_fetched(archives: tuple[LayerArchive, ...], path: Path) -> None:
     aws = FakeAws()
     other = LayerArn(partition="aws", region="eu-west-1", account=ACCOUNT, name="php-84-x86_64", version=1)
-    aws.layers["eu-west-1", "php-84-x86_64"] = [LayerVersion(arn=other, description="by hand")]
+    aws.held["eu-west-1", "php-84-x86_64"] = [LayerVersion(arn=other, description="by hand")]
     publishing.execute(plan(archives[:1], path, ("eu-west-1",)), aws, path)
     assert not [call for call in aws.calls if call.startswith("get")]
 

@@ -1,4 +1,4 @@
-"""What AWS's error codes mean, in our words, with what to do next. Pure: ``aws.py`` hands the codes in."""
+"""What AWS's error codes mean, in our words, with what to do next. Pure: ``failures`` hands the codes in."""
 
 from __future__ import annotations
 

@@ -1,0 +1,46 @@
+"""AWS, as far as phplayer needs it. This package alone imports boto3 and botocore, and only inside functions.
+
+``Aws`` is one profile at one endpoint; each service that is used has a module here and an attribute there. Whatever
+botocore raises leaves as one of our errors: what was refused, in which region, and what to do (``refusals``).
+"""
+
+from __future__ import annotations
+
+from phplayer.aws.connection import Connection
+from phplayer.aws.identity import Identity, caller
+from phplayer.aws.layers import LayerContent, Layers, LayerVersion
+from phplayer.aws.regions import check_regions, regions
+
+__all__ = ["Aws", "Identity", "LayerContent", "LayerVersion", "check_regions", "regions"]
+
+
+class Aws:
+    """The calls that phplayer makes, with one profile at one endpoint. Safe to share between threads."""
+
+    def __init__(self, *, profile: str = "", endpoint_url: str = "", hasty: bool = False) -> None:
+        """Open a session; nothing is sent yet. ``hasty`` is for questions that may go unanswered: seconds, no retry.
+
+        Raises:
+            UsageError: the profile does not exist, or the URL is none.
+
+        """
+        self.connection = Connection(profile=profile, endpoint_url=endpoint_url, hasty=hasty)
+        self.layers = Layers(self.connection)
+
+    @property
+    def default_region(self) -> str:
+        """The region of the profile or of AWS's own environment variables, or nothing."""
+        return self.connection.default_region
+
+    def endpoint(self, region: str) -> str:
+        """Return what the ledger calls this endpoint: ``aws``, or the URL of anything else."""
+        return self.connection.endpoint(region)
+
+    def identity(self, region: str) -> Identity:
+        """Ask who we are.
+
+        Raises:
+            PhplayerError: no credentials, not accepted, or nothing answers.
+
+        """
+        return caller(self.connection, region)
