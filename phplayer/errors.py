@@ -83,5 +83,5 @@ INTERRUPTED = 130
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return ``Did you mean 'x'? `` (with a trailing blank) for the nearest known word, or nothing."""
-    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    near = difflib.get_close_matches(word, [str(each) for each in known], n=1, cutoff=0.6)
     return f"Did you mean {near[0]!r}? " if near else ""

@@ -22,6 +22,8 @@ from phplayer import cache
 from phplayer.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
 SCHEMA_VERSION = 1
@@ -49,6 +51,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     layer: str
     version: int
     current: bool = False
+    in_use: bool = False  # said by the user (`layers keep`): never pruned
     arn: str
     kind: str  # "runtime" or "vendor"
     php: str
@@ -98,13 +101,22 @@ class Ledger:
 
     def adding(self, new: Entry) -> Ledger:
         """Return a ledger with this version in it, as the current one of its place."""
+        known = any(entry.in_use for entry in self.entries if _same_version(entry, new))
         others = (
             msgspec.structs.replace(entry, current=False) if entry.place == new.place else entry
             for entry in self.entries
-            if (entry.place, entry.version) != (new.place, new.version)
+            if not _same_version(entry, new)
         )
-        entries = (*others, msgspec.structs.replace(new, current=True))
+        entries = (*others, msgspec.structs.replace(new, current=True, in_use=new.in_use or known))
         return Ledger(entries=tuple(sorted(entries, key=lambda entry: (entry.place, entry.version))))
+
+    def without(self, gone: Collection[tuple[LedgerKey, int]]) -> Ledger:
+        """Return a ledger that lacks these versions."""
+        return Ledger(entries=tuple(entry for entry in self.entries if (entry.place, entry.version) not in gone))
+
+
+def _same_version(one: Entry, other: Entry) -> bool:
+    return (one.place, one.version) == (other.place, other.version)
 
 
 def encode(ledger: Ledger) -> bytes:
@@ -131,21 +143,31 @@ def read(path: Path) -> Ledger:
         return Ledger()
     except IsADirectoryError as error:
         raise UsageError(f"The ledger {path} is a folder.", remedy="Name a file (publish.ledger, --ledger).") from error
+    return decode(data, str(path))
+
+
+def decode(data: bytes, title: str) -> Ledger:
+    """Read a ledger's bytes; ``title`` names them in errors.
+
+    Raises:
+        UsageError: they are damaged, or of a newer phplayer.
+
+    """
     try:
         version = msgspec.json.decode(data, type=_Version).schema_version
         if version > SCHEMA_VERSION:
             raise UsageError(
-                f"The ledger {path} was written by a newer phplayer (schema {version}, this one knows "
+                f"The ledger {title} was written by a newer phplayer (schema {version}, this one knows "
                 f"{SCHEMA_VERSION}).",
                 remedy="Upgrade phplayer.",
             )
         return Ledger(entries=msgspec.json.decode(data, type=_File).layers)
     except msgspec.DecodeError as error:
         if b"<<<<<<<" in data:
-            remedy = "Resolve the merge conflict in it: keep the entries of both sides."
+            remedy = "It has the marks of a merge conflict. To keep what both branches published: phplayer ledger merge"
         else:
             remedy = "Restore it from version control, or move it away: publish finds again what AWS has."
-        raise UsageError(f"The ledger {path} is damaged: {error}. It was left as it is.", remedy=remedy) from error
+        raise UsageError(f"The ledger {title} is damaged: {error}. It was left as it is.", remedy=remedy) from error
 
 
 def record(path: Path, entry: Entry) -> None:
@@ -156,12 +178,39 @@ def record(path: Path, entry: Entry) -> None:
         OSError: it cannot be written; it is as it was.
 
     """
+    change(path, lambda before: before.adding(entry))
+
+
+def change(path: Path, work: Callable[[Ledger], Ledger]) -> None:
+    """Replace the ledger by what ``work`` makes of it; no other phplayer process writes meanwhile.
+
+    Raises:
+        UsageError: the file cannot be read (see ``read``).
+        OSError: it cannot be written; it is as it was.
+
+    """
     path = path.resolve()  # a symbolic link stays one, and every way to the file takes the same lock
-    with cache.lock(f"ledger-{hashlib.sha256(os.fsencode(path)).hexdigest()[:16]}"):
+    with _locked(path):
         before = read(path)
-        after = before.adding(entry)
+        after = work(before)
         if after != before:
             _replace(path, encode(after))
+
+
+def write(path: Path, new: Ledger) -> None:
+    """Write this ledger whatever the file holds; only a merge, which has read all there is, may do so.
+
+    Raises:
+        OSError: it cannot be written; it is as it was.
+
+    """
+    path = path.resolve()
+    with _locked(path):
+        _replace(path, encode(new))
+
+
+def _locked(path: Path) -> AbstractContextManager[None]:
+    return cache.lock(f"ledger-{hashlib.sha256(os.fsencode(path)).hexdigest()[:16]}")
 
 
 def _replace(path: Path, data: bytes) -> None:

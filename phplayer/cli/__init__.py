@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from phplayer.cli import build, ci, clean, doctor, init, invoke, new_function, options, publish
+from phplayer.cli import arns, build, ci, clean, doctor, init, invoke, ledger, new_function, options, publish
 from phplayer.cli.console import Console
 from phplayer.cli.failures import as_error
 from phplayer.errors import INTERRUPTED, PhplayerError, UsageError
@@ -30,11 +30,13 @@ app = typer.Typer(
 app.command()(init.init)
 app.command()(build.build)
 app.command()(publish.publish)
+app.command()(arns.arns)
 app.command()(new_function.new_function)
 app.command()(invoke.invoke)
 app.command()(doctor.doctor)
 app.command()(clean.clean)
 app.add_typer(ci.app, name="ci")
+app.add_typer(ledger.app, name="ledger")
 
 
 @app.callback()

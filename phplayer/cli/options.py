@@ -54,6 +54,35 @@ Profile = Annotated[str | None, typer.Option("--profile", help="AWS profile. [pu
 Ledger = Annotated[
     Path | None, typer.Option("--ledger", metavar="FILE", help="Record of published layers. [publish.ledger]")
 ]
+Account = Annotated[
+    str | None, typer.Option("--account", metavar="ID", help="Account of the layers, where several are recorded.")
+]
+LayerPatterns = Annotated[
+    list[str] | None,
+    typer.Option("--layer", metavar="NAME", help="Only these layers; patterns such as 'php-84-*'; repeatable."),
+]
+RecordedRegion = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--region",
+        "-r",
+        metavar="REGION",
+        help="Only these of the recorded regions; patterns such as 'eu-*'; repeatable.",
+    ),
+]
+RecordedPhp = Annotated[
+    list[str] | None,
+    typer.Option("--php", metavar="VERSION", help="Only layers of this branch or exact version; repeatable."),
+]
+RecordedArch = Annotated[
+    list[str] | None, typer.Option("--arch", metavar="ARCH", help="Only layers for x86_64 or arm64; repeatable.")
+]
+Ssm = Annotated[
+    str | None,
+    typer.Option(
+        "--ssm", metavar="PATTERN", help="Name of the parameters in Parameter Store: /php/{name}/{arch}, {php}, {kind}."
+    ),
+]
 Output = Annotated[
     Path | None, typer.Option("--output", "-o", metavar="DIR", help="Folder of the archives. [build.output]")
 ]

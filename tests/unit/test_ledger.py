@@ -128,7 +128,7 @@ def test_a_merge_conflict_is_called_one(path: Path) -> None:
     path.write_text('{\n<<<<<<< HEAD\n"schema_version": 1\n')
     with pytest.raises(UsageError) as caught:
         ledger.read(path)
-    assert "merge conflict" in caught.value.remedy
+    assert "phplayer ledger merge" in caught.value.remedy
 
 
 def test_a_newer_schema_is_refused_whatever_else_it_holds(path: Path) -> None:
