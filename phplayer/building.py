@@ -38,6 +38,7 @@ from phplayer import (
     vendor,
 )
 from phplayer import compile as compiling
+from phplayer.compression import Compression
 from phplayer.errors import PolicyRefusedError, UsageError
 from phplayer.events import Noted, PhaseAdvanced, PhaseFinished, PhaseStarted, Warned
 from phplayer.layer import (
@@ -118,6 +119,7 @@ class _Flow:
         self.jobs = jobs
         self.listener = listener
         self.subject = runtime.identifier
+        self.compression = Compression.of(settings)
         self.folder = dist.folder(settings, runtime)
         self.names = {kind: naming.layer_name(settings, runtime, kind) for kind in MANIFEST_PATHS}
         self.ini_files = ini.render(
@@ -144,7 +146,7 @@ class _Flow:
         compile_key = plan.key(scripts=compiling.scripts(plan), fingerprint=self.engine.fingerprint(plan.packages))
         key = _digest(
             __version__, compile_key, ini.digest(self.ini_files), bootstrap.digest(self.runtime.bootstrap),
-            self.names["runtime"], self.engine.name,
+            self.names["runtime"], self.engine.name, self.compression,
         )  # fmt: skip
 
         def make(tree: Path) -> Manifest:
@@ -197,7 +199,7 @@ class _Flow:
             scripts=scripts,
             plugins=plugins,
         )
-        key = _digest(__version__, content, self.names["vendor"])
+        key = _digest(__version__, content, self.names["vendor"], self.compression)
 
         def make(tree: Path) -> Manifest:
             packages = vendor.install(
@@ -278,7 +280,7 @@ class _Flow:
         """Write the layer archive."""
         phase, began = f"pack {path.name}", time.monotonic()
         self.listener(PhaseStarted(subject=self.subject, phase=phase))
-        archive.pack(tree, path)
+        archive.pack(tree, path, compression=self.compression)
         made = LayerArchive.read(path)
         outcome = f"{made.size / 1_000_000:.1f} MB zipped, {made.unpacked / 1_000_000:.1f} MB unpacked"
         self.listener(

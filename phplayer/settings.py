@@ -63,6 +63,7 @@ KEYS: tuple[Key, ...] = (
     Key(name="layer.name", default="php", help="first part of the layers' names"),
     Key(name="layer.runtime", default="{name}-{php}-{arch}", help="name of the runtime layer"),
     Key(name="layer.vendor", default="{name}-vendor", help="name of the vendor layer"),
+    Key(name="layer.compression", default="best", help="how the archives are compressed: fast, best or zopfli"),
     Key(name="composer.bin", default="", help="the Composer to run; empty means the one on PATH"),
     Key(name="composer.scripts", default=False, help="run the project's Composer scripts"),
     Key(name="composer.plugins", default=False, help="run Composer plugins"),

@@ -1,14 +1,20 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
+import random
+import subprocess
 import zipfile
+import zlib
 from pathlib import Path
 
 import pytest
 
 from phplayer import archive
-from phplayer.errors import BuildFailedError
+from phplayer.compression import Compression
+from phplayer.errors import BuildFailedError, UsageError
+from phplayer.settings import Settings
 
 
 def tree(folder: Path) -> Path:
@@ -46,3 +52,57 @@ def test_links_are_refused_and_what_was_there_stays(tmp_path: Path) -> None:
         archive.pack(folder, target)
     assert target.read_bytes() == b"earlier"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["layer.zip", "tree"]
+
+
+@pytest.mark.parametrize("compression", Compression)
+def test_every_compression_is_read_by_others_and_reproducible(tmp_path: Path, compression: Compression) -> None:
+    folder = tree(tmp_path / "tree")
+    (folder / "empty").touch()
+    (folder / "noise").write_bytes(random.Random(1).randbytes(5000))  # noqa: S311  the same bytes on every run
+    (folder / "größe.txt").write_text("ß" * 3000)
+    for name in ("one.zip", "two.zip"):
+        archive.pack(folder, tmp_path / name, compression=compression)
+    assert (tmp_path / "one.zip").read_bytes() == (tmp_path / "two.zip").read_bytes()
+    with zipfile.ZipFile(tmp_path / "one.zip") as opened:
+        assert opened.testzip() is None
+        content = {name: opened.read(name) for name in opened.namelist()}
+        methods = {entry.filename: entry.compress_type for entry in opened.infolist()}
+    assert content == {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*.*")} | {
+        name: (folder / name).read_bytes() for name in ("bin/php", "empty", "noise")
+    }
+    assert list(content) == sorted(content)
+    assert methods["noise"] == methods["empty"] == zipfile.ZIP_STORED
+    assert methods["bin/php"] == zipfile.ZIP_DEFLATED
+    unpacked = tmp_path / "unpacked"
+    utf8 = os.environ | {"LC_ALL": "C.UTF-8"}  # elsewhere unzip writes other letters than ASCII as numbers
+    subprocess.run(["unzip", "-q", tmp_path / "one.zip", "-d", unpacked], check=True, env=utf8)
+    assert (unpacked / "größe.txt").read_text() == "ß" * 3000
+    assert os.access(unpacked / "bin" / "php", os.X_OK)
+
+
+def test_more_files_than_a_plain_zip_can_count(tmp_path: Path) -> None:
+    out = io.BytesIO()
+    archive._write(
+        out,
+        (
+            archive._Packed(name=b"%d" % i, executable=False, method=0, crc=zlib.crc32(b"x"), size=1, content=b"x")
+            for i in range(65_536)
+        ),
+    )
+    with zipfile.ZipFile(out) as opened:
+        assert len(opened.namelist()) == 65_536
+        assert opened.read("65535") == b"x"
+
+
+def test_an_unknown_compression_is_refused(tmp_path: Path) -> None:
+    settings = Settings.load(start=tmp_path, flags={"layer.compression": "zopfly"}, environment={})
+    with pytest.raises(UsageError, match="zopfly") as raised:
+        Compression.of(settings)
+    assert "'zopfli'" in raised.value.remedy
+
+
+def test_the_best_is_smaller_than_zlib_and_zopfli_is_smaller_still() -> None:
+    data = Path(archive.__file__).read_bytes() * 3
+    sizes = [len(each.deflate(data)) for each in (Compression.ZOPFLI, Compression.BEST, Compression.FAST)]
+    assert sizes == sorted(sizes)
+    assert sizes[1] <= len(zlib.compress(data, 9)) - 6
