@@ -51,7 +51,7 @@ def recipe_digest(runtime: Runtime, base: Base) -> str:
 
 
 def _plan(runtime: Runtime, base: Base) -> Recipe:
-    return recipe.recipe(runtime, release=catalog.load().release(str(runtime.php)), base=base)
+    return recipe.recipe(runtime, release=runtime.release, base=base)
 
 
 def _target(runtime: Runtime, base_image: str) -> str:
@@ -73,7 +73,7 @@ target "{runtime.identifier}" {{
 def _dockerfile(runtime: Runtime) -> Iterator[str]:
     """Yield the lines: the toolchain image as the docker engine makes it, then the recipe's steps in it."""
     base = catalog.load().bases[runtime.target.native_base]
-    release = catalog.load().release(str(runtime.php))
+    release = runtime.release
     plan = _plan(runtime, base)
     yield "# syntax=docker/dockerfile:1"
     yield from dockerfile(base, plan.packages).splitlines()

@@ -28,7 +28,6 @@ from phplayer import (
     assembly,
     bootstrap,
     cache,
-    catalog,
     dist,
     ini,
     naming,
@@ -138,7 +137,7 @@ class _Flow:
 
     def runtime_layer(self) -> BuiltLayer:
         """Return runtime.zip, made unless the one in dist is of the same key."""
-        release = catalog.load().release(str(self.runtime.php))
+        release = self.runtime.release
         plan = recipe.recipe(self.runtime, release=release, base=self.engine.base)
         if self.source is not None:  # a wrong file is refused even where the compile is there already
             sources.verify(self.source, release)

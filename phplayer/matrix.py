@@ -6,13 +6,14 @@ import itertools
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from phplayer import catalog
+from phplayer import pins
 from phplayer.errors import NothingSelectedError, UsageError, did_you_mean
 from phplayer.runtime import Architecture, BootstrapMode, identifier
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from phplayer.catalog import Catalog
     from phplayer.runtime import PhpVersion, Runtime
     from phplayer.settings import Settings
 
@@ -24,21 +25,24 @@ def runtimes(settings: Settings, *, only: Sequence[str] = ()) -> tuple[Runtime, 
     """Resolve what the settings ask for, in their order; ``only`` holds identifiers or patterns (``php84-*``).
 
     Raises:
-        UsageError: an unknown version, extension, target or architecture; two releases of one branch.
+        UsageError: an unknown version, extension, target or architecture; two releases of one branch; a pin that is
+            none.
+        BuildFailedError: the source that the project gives for an extension cannot be used.
         NothingSelectedError: a pattern fits no identifier.
 
     """
-    known = catalog.load()
+    known = pins.catalogue(settings)
     target = known.target(settings.text("build.target") or known.default_target)
     texts = settings.texts("php.version") or (known.default_php,)
+    versions, machines = _versions(known, texts), architectures(settings.texts("build.arch"))
     pairs = {
         identifier(version, target, architecture): (version, architecture)
-        for version, architecture in itertools.product(_versions(texts), architectures(settings.texts("build.arch")))
+        for version, architecture in itertools.product(versions, machines)
     }
     return tuple(
         known.runtime(
             php=str(version),
-            extensions=settings.texts("php.extensions"),
+            extensions=(*settings.texts("php.extensions"), *known.given),
             target=target.name,
             architecture=architecture,
             bootstrap=BootstrapMode.FUNCTION,
@@ -77,9 +81,8 @@ def architectures(texts: Iterable[str]) -> tuple[Architecture, ...]:
     return tuple(found) or (Architecture.of_this_machine(),)
 
 
-def _versions(texts: Iterable[str]) -> tuple[PhpVersion, ...]:
+def _versions(known: Catalog, texts: Iterable[str]) -> tuple[PhpVersion, ...]:
     """Resolve versions; two of one branch would have one identifier, one folder and one layer name."""
-    known = catalog.load()
     found: dict[str, PhpVersion] = {}
     for text in texts:
         version = known.release(text).version

@@ -112,7 +112,9 @@ class Release:
     sha256: str
     urls: tuple[str, ...]
     debian_path: str  # below a Debian mirror, "" where Debian has not the same bytes
-    end_of_life: dt.date
+    end_of_life: dt.date  # of its branch: from then on there are no security fixes
+    exact_only: bool = False  # its branch's name does not mean it, though it may be the newest
+    origin: str = ""  # where the checksum is from
     name: str = "PHP"
     given_with: str = "--source FILE"
 
@@ -184,11 +186,16 @@ class Target:
 class Runtime:
     """What is asked for. Extensions are resolved: closed under their requirements, sorted by name."""
 
-    php: PhpVersion
+    release: Release
     extensions: tuple[Extension, ...]
     target: Target
     architecture: Architecture
     bootstrap: BootstrapMode
+
+    @property
+    def php(self) -> PhpVersion:
+        """The exact version."""
+        return self.release.version
 
     @property
     def load_order(self) -> tuple[Extension, ...]:

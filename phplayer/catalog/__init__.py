@@ -7,15 +7,12 @@ what leaves this module is frozen.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
-
-import msgspec
+from typing import TYPE_CHECKING
 
 from phplayer.catalog import files
-from phplayer.errors import PhplayerError, UsageError, did_you_mean
+from phplayer.errors import EnvironmentMissingError, UsageError, did_you_mean
 from phplayer.runtime import (
     Architecture,
     BootstrapMode,
@@ -29,7 +26,8 @@ from phplayer.runtime import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from pathlib import Path
+
+SHA256 = re.compile("[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,10 +49,21 @@ class Base:
         return tuple(f"{name}@{versions[architecture]}" for name, versions in sorted(self.pinned_symbols.items()))
 
     def packages_for(self, extensions: Iterable[Extension]) -> tuple[str, ...]:
-        """Return the sorted packages that compiling these extensions needs, the toolchain included."""
+        """Return the sorted packages that compiling these extensions needs, the toolchain included.
+
+        Raises:
+            EnvironmentMissingError: this base has no package with a library that one of them needs.
+
+        """
         names = set(self.toolchain)
         for extension in extensions:
             for library in extension.libraries:
+                if not self.packages[library]:
+                    raise EnvironmentMissingError(
+                        f"{self.name} has no package with {library}, which the extension {extension.name} needs.",
+                        remedy=f"Leave {extension.name} out, or build on a base that has it: "
+                        "phplayer build --base-image IMAGE.",
+                    )
                 names.update(self.packages[library])
         return tuple(sorted(names))
 
@@ -70,6 +79,7 @@ class Catalog:
     sets: Mapping[str, tuple[str, ...]]
     bases: Mapping[str, Base]
     targets: Mapping[str, Target]
+    given: Mapping[str, ExtensionSource]  # extension -> the source that the project gives for it
 
     @property
     def branches(self) -> tuple[str, ...]:
@@ -84,7 +94,7 @@ class Catalog:
 
         """
         for release in reversed(self.releases):
-            if text in (str(release.version), release.version.branch):
+            if text == str(release.version) or (text == release.version.branch and not release.exact_only):
                 return release
         known = [*self.branches, *(str(release.version) for release in self.releases)]
         near = did_you_mean(text, known)
@@ -119,37 +129,78 @@ class Catalog:
             UsageError: an unknown version, extension, set or target, or an extension that this PHP has not.
 
         """
-        version = self.release(php).version
+        release = self.release(php)
+        version = release.version
         chosen: dict[str, Extension] = {}
         wanted = [name for name in self.extension_names(version) if self.extensions[name].always]
         for name in extensions:
-            wanted.extend(self.sets.get(name, (name,)))
+            wanted.extend(self._of_set(name, version) if name in self.sets else (name,))
         while wanted:
             name = wanted.pop().lower()
             if name not in chosen:
                 chosen[name] = self._extension(name, version)
                 wanted.extend(chosen[name].requires)
+        for extension in chosen.values():
+            for other in extension.conflicts:
+                if other in chosen:
+                    raise UsageError(
+                        f"The extensions {extension.name} and {other} cannot be in the same PHP.",
+                        remedy="Take one of them out of php.extensions.",
+                    )
         return Runtime(
-            php=version,
+            release=release,
             extensions=tuple(chosen[name] for name in sorted(chosen)),
             target=self.target(target),
             architecture=architecture,
             bootstrap=bootstrap,
         )
 
+    def _of_set(self, name: str, version: PhpVersion) -> Iterable[str]:
+        """Yield the set's extensions that this PHP version has: a set names those of all versions."""
+        return (member for member in self.sets[name] if self.extensions[member].offered_by(version))
+
     def _extension(self, name: str, version: PhpVersion) -> Extension:
-        if name not in self.extensions:
-            known = [*self.sets, *self.extension_names(version)]
-            near = did_you_mean(name, known)
-            raise UsageError(f"Unknown extension {name!r}.", remedy=f"{near}Known: {', '.join(known)}.")
-        extension = self.extensions[name]
-        if not extension.offered_by(version):
-            span = f"since PHP {extension.since}" if extension.since else f"up to PHP {extension.until}"
+        known = self.extensions.get(name)
+        if name in self.given:
+            return _with_source(name, known, self.given[name], version)
+        if known is None:
+            names = [*self.sets, *self.extension_names(version)]
+            near = did_you_mean(name, names)
             raise UsageError(
-                f"PHP {version} has no extension {name!r}: PHP bundles it {span}.",
-                remedy=f"Remove {name!r} from php.extensions or choose another php.version.",
+                f"Unknown extension {name!r}.",
+                remedy=f"{near}One that is not in the catalogue needs its source: --extension-source {name}=FILE, or "
+                f"{name}=URL@SHA256. Known: {', '.join(names)}.",
             )
-        return extension
+        if not known.offered_by(version):
+            span = f"since PHP {known.since}" if known.since else f"up to PHP {known.until}"
+            what = f"version {known.source.version} of it compiles" if known.source else "PHP bundles it"
+            raise UsageError(
+                f"PHP {version} has no extension {name!r}: {what} {span}.",
+                remedy=f"Remove {name!r} from php.extensions, choose another php.version, or give a source that "
+                f"compiles for it: --extension-source {name}=FILE.",
+            )
+        if known.shared and known.source is None:
+            raise UsageError(
+                f"phplayer has no source of the extension {name!r} of which it knows the checksum.",
+                remedy=f"Download it from https://pecl.php.net/package/{name} and give it: "
+                f"--extension-source {name}=FILE, or {name}=URL@SHA256.",
+            )
+        return known
+
+
+def _with_source(name: str, known: Extension | None, source: ExtensionSource, version: PhpVersion) -> Extension:
+    """Return the extension as the project's own source makes it."""
+    if known is None:
+        return Extension(
+            name=name, summary="", configure=(), libraries=(), requires=(), uses=(), conflicts=(), since="", until="",
+            always=False, configured_until="", zend_extension=False, shared=True, source=source,
+        )  # fmt: skip
+    if not known.shared and known.offered_by(version):
+        raise UsageError(
+            f"PHP {version} has the extension {name!r} in its own source: it cannot come from another one.",
+            remedy=f"Take {name!r} out of --extension-source (php.extension_sources).",
+        )
+    return replace(known, shared=True, source=source, since="", until="")
 
 
 @cache
@@ -160,110 +211,6 @@ def load() -> Catalog:
         PhplayerError: a catalogue file does not validate; names file, line and key.
 
     """
-    return read(files.FOLDER)
+    from phplayer.catalog import reading  # it needs what this module defines
 
-
-def read(folder: Path) -> Catalog:
-    """Read and check the catalogue in a folder.
-
-    Raises:
-        PhplayerError: one of its files does not validate; names file, line and key.
-
-    """
-    php = files.read(folder / "php.toml", files.PhpFile)
-    extensions = files.read(folder / "extensions.toml", files.ExtensionsFile)
-    bases = files.read(folder / "bases.toml", files.BasesFile)
-    targets = files.read(folder / "targets.toml", files.TargetsFile)
-    mirrors = extensions.content.mirrors
-    catalog = Catalog(
-        default_php=php.content.default,
-        default_target=targets.content.default,
-        releases=_releases(php),
-        extensions=MappingProxyType(
-            {name: _extension(name, table, mirrors) for name, table in extensions.content.extension.items()}
-        ),
-        sets=MappingProxyType(extensions.content.set),
-        bases=MappingProxyType({name: _base(name, table) for name, table in bases.content.base.items()}),
-        targets=MappingProxyType(
-            {name: Target(name=name, **msgspec.structs.asdict(table)) for name, table in targets.content.target.items()}
-        ),
-    )
-    _check(catalog)
-    return catalog
-
-
-def _releases(file: files.CatalogFile[files.PhpFile]) -> tuple[Release, ...]:
-    """Return the file's releases, oldest first."""
-    found = []
-    for number, table in enumerate(file.content.release):
-        key = ("release", str(number))
-        try:
-            version = PhpVersion.parse(table.version)
-        except UsageError as error:
-            raise file.mistake((*key, "version"), error.message.rstrip(".")) from error
-        if version.branch not in file.content.branch:
-            raise file.mistake((*key, "version"), f"there is no [branch.{version.branch!r}]")
-        if not re.fullmatch("[0-9a-f]{64}", table.sha256):
-            raise file.mistake((*key, "sha256"), "a SHA-256 has 64 hexadecimal digits")
-        release = Release(
-            version=version,
-            sha256=table.sha256,
-            urls=tuple(mirror.replace("${version}", table.version) for mirror in file.content.mirrors),
-            debian_path=table.debian,
-            end_of_life=file.content.branch[version.branch].end_of_life,
-        )
-        found.append(release)
-    return tuple(sorted(found, key=lambda release: release.version))
-
-
-def _extension(name: str, table: files.ExtensionTable, mirrors: tuple[str, ...]) -> Extension:
-    fields: dict[str, Any] = msgspec.structs.asdict(table)
-    shared, source = fields.pop("pecl"), table.source
-    return Extension(
-        **fields
-        | {
-            "name": name,
-            "uses": tuple(sorted(table.uses.items())),
-            "shared": shared,
-            "source": source and _extension_source(name, source, mirrors),
-        }
-    )
-
-
-def _extension_source(name: str, table: files.SourceTable, mirrors: tuple[str, ...]) -> ExtensionSource:
-    from_debian = (mirror.replace("${path}", table.debian) for mirror in mirrors if table.debian)
-    return ExtensionSource(
-        name=name,
-        version=table.version,
-        sha256=table.sha256,
-        urls=(*table.urls, *from_debian),
-        debian_path=table.debian,
-        folder=table.folder,
-    )
-
-
-def _base(name: str, table: files.BaseTable) -> Base:
-    fields: dict[str, Any] = msgspec.structs.asdict(table)
-    return Base(
-        name=name,
-        install_command=fields.pop("install"),
-        packages=MappingProxyType(fields.pop("libraries")),
-        **fields,
-    )
-
-
-def _check(catalog: Catalog) -> None:
-    """Raise when one table names what another has not."""
-    libraries = {library for extension in catalog.extensions.values() for library in extension.libraries}
-    references = [
-        *((f"extensions.toml: {e.name}.requires", e.requires, catalog.extensions) for e in catalog.extensions.values()),
-        *((f"extensions.toml: set.{name}", names, catalog.extensions) for name, names in catalog.sets.items()),
-        *((f"the libraries of base {base.name}", libraries, base.packages) for base in catalog.bases.values()),
-        *((f"targets.toml: {t.name}.native_base", (t.native_base,), catalog.bases) for t in catalog.targets.values()),
-        ("php.toml: default", (catalog.default_php,), catalog.branches),
-        ("targets.toml: default", (catalog.default_target,), catalog.targets),
-    ]
-    for where, names, known in references:
-        for name in names:
-            if name not in known:
-                raise PhplayerError(f"The catalogue has no {name!r}, which stands in {where}.")
+    return reading.read(files.FOLDER)

@@ -36,6 +36,7 @@ class ReleaseTable(Struct, frozen=True, kw_only=True):
     sha256: str
     from_: str = msgspec.field(name="from")
     debian: str = ""
+    exact_only: bool = False
 
 
 class BranchTable(Struct, frozen=True, kw_only=True):

@@ -46,6 +46,14 @@ def build(
             "--extension", "-e", metavar="NAME", help="Extension, or set of them; repeatable. [php.extensions]"
         ),
     ] = None,
+    extension_source: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--extension-source",
+            metavar="NAME=FILE|URL@SHA256",
+            help="Source of an extension, which is added; repeatable. [php.extension_sources]",
+        ),
+    ] = None,
     name: Annotated[
         str | None, typer.Option("--name", metavar="NAME", help="First part of the layers' names. [layer.name]")
     ] = None,
@@ -93,7 +101,7 @@ def build(
     Several PHP versions and architectures are built side by side. Where the folder has a composer.json, its
     packages become a second layer.
     """
-    from phplayer import batch, matrix, naming
+    from phplayer import batch, extension_sources, matrix, naming
     from phplayer.settings import Settings
 
     console = Console.of(context)
@@ -101,6 +109,9 @@ def build(
         flags={
             "php.version": options.split(php),
             "php.extensions": options.split(extension),
+            "php.extension_sources": extension_sources.split(extension_source, relative_to=Path.cwd())
+            if extension_source
+            else None,
             "layer.name": name,
             "build.arch": options.split(arch),
             "build.engine": engine,

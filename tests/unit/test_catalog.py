@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from phplayer import catalog
-from phplayer.errors import UsageError
+from phplayer.errors import EnvironmentMissingError, UsageError
 from phplayer.runtime import Architecture, BootstrapMode, Runtime
 
 PACKAGE = Path(catalog.__file__).resolve().parents[1]
@@ -29,7 +29,9 @@ def names(resolved: Runtime) -> set[str]:
 def test_a_branch_means_its_newest_release() -> None:
     known = catalog.load()
     for branch in known.branches:
-        newest = max(release.version for release in known.releases if release.version.branch == branch)
+        newest = max(
+            release.version for release in known.releases if release.version.branch == branch and not release.exact_only
+        )
         assert known.release(branch).version == newest
 
 
@@ -73,6 +75,83 @@ def test_bad_combinations_are_refused_with_a_remedy(php: str, extension: str, sa
     assert said in f"{caught.value.message} {caught.value.remedy}"
 
 
+def test_extensions_that_contradict_each_other_are_refused() -> None:
+    with pytest.raises(UsageError) as caught:
+        runtime("pcov", "xdebug")
+    assert caught.value.message == "The extensions pcov and xdebug cannot be in the same PHP."
+    assert "php.extensions" in caught.value.remedy
+
+
+def test_an_extension_without_a_known_source_is_asked_for() -> None:
+    with pytest.raises(UsageError) as caught:
+        runtime("opentelemetry")
+    assert "no source of the extension 'opentelemetry'" in caught.value.message
+    assert "--extension-source opentelemetry=FILE" in caught.value.remedy
+
+
+def test_a_set_leaves_out_what_this_php_has_not() -> None:
+    assert "pspell" in names(runtime("full", php="8.2"))
+    assert "pspell" not in names(runtime("full", php="8.4"))
+
+
+def test_full_is_all_of_php_for_which_every_base_has_the_libraries() -> None:
+    known = catalog.load()
+    assert set(known.sets["full"]) == {
+        extension.name
+        for extension in known.extensions.values()
+        if not extension.always and not extension.shared
+        if all(base.packages[library] for base in known.bases.values() for library in extension.libraries)
+    }
+
+
+@pytest.mark.parametrize("php", catalog.load().branches)
+def test_every_set_resolves_for_every_branch(php: str) -> None:
+    for name in catalog.load().sets:
+        assert runtime(name, php=php).extensions
+
+
+def test_minimal_is_enough_for_the_bootstrap_and_default_for_composer() -> None:
+    assert {"phar", "openssl", "filter", "iconv", "mbstring", "zip", "zlib"} <= names(runtime("default"))
+
+
+def test_extensions_load_after_what_they_require_or_use() -> None:
+    resolved = runtime("redis", "msgpack", "igbinary", "http", "memcached")
+    order = [extension.name for extension in resolved.load_order]
+    assert sorted(order) == [extension.name for extension in resolved.extensions]
+    for before, after in (("igbinary", "redis"), ("msgpack", "memcached"), ("raphf", "http"), ("session", "redis")):
+        assert order.index(before) < order.index(after)
+
+
+def test_what_an_extension_uses_adds_flags_only_where_it_is_built_too() -> None:
+    php, redis = runtime().php, catalog.load().extensions["redis"]
+    assert redis.configure_flags(php) == ("--enable-redis",)
+    assert redis.configure_flags(php, {"redis", "msgpack"}) == ("--enable-redis", "--enable-redis-msgpack")
+
+
+def test_a_library_that_a_base_lacks_is_told_with_the_extension() -> None:
+    known = catalog.load()
+    with pytest.raises(
+        EnvironmentMissingError, match="al2023 has no package with librabbitmq, which the extension amqp"
+    ):
+        known.bases["al2023"].packages_for([known.extensions["amqp"]])
+    assert "librabbitmq-dev" in known.bases["debian"].packages_for([known.extensions["amqp"]])
+
+
+def test_a_release_that_is_meant_only_exactly_is_not_its_branch() -> None:
+    known = catalog.load()
+    (release,) = (release for release in known.releases if release.exact_only and release.version.branch == "8.4")
+    assert known.release("8.4") != release
+    assert known.release(str(release.version)) == release
+
+
+def test_every_pinned_source_of_an_extension_is_whole() -> None:
+    for extension in catalog.load().extensions.values():
+        if extension.source:
+            assert extension.shared
+            assert all(url.startswith("https://") for url in extension.source.urls), extension.name
+            assert extension.source.version in extension.source.debian_path
+
+
 def test_unknown_target_is_refused() -> None:
     with pytest.raises(UsageError, match="al2032"):
         catalog.load().target("al2032")
@@ -81,7 +160,8 @@ def test_unknown_target_is_refused() -> None:
 def test_packages_are_those_of_the_toolchain_and_of_the_libraries() -> None:
     known = catalog.load()
     for base in known.bases.values():
-        packages = base.packages_for(known.extensions.values())
+        extensions = [e for e in known.extensions.values() if all(base.packages[name] for name in e.libraries)]
+        packages = base.packages_for(extensions)
         assert set(base.toolchain) < set(packages)
         assert list(packages) == sorted(set(packages))
 
@@ -96,7 +176,21 @@ def test_versions_and_extension_names_stand_in_the_catalogue_only() -> None:
     """One place per change: a literal elsewhere would be a second one."""
     known = catalog.load()
     # Words that are also part of the language of the code.
-    words = {"core", "date", "hash", "json", "random", "standard", "filter", "session", "zip", "uri", "xml"}
+    words = {
+        "core",
+        "date",
+        "hash",
+        "json",
+        "random",
+        "standard",
+        "filter",
+        "session",
+        "zip",
+        "uri",
+        "xml",
+        "http",
+        "event",
+    }
     literal = re.compile("|".join(rf'"{re.escape(name)}"' for name in sorted(set(known.extensions) - words)))
     version = re.compile(r"\b8\.[2-9](\.\d+)?\b")
     for path in PACKAGE.rglob("*.py"):

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from phplayer import catalog
-from phplayer.catalog import files
+from phplayer.catalog import files, reading
 from phplayer.errors import PhplayerError
 
 TEXT = """\
@@ -71,7 +70,7 @@ def change(tmp_path: Path) -> Change:
 
 def refused(folder: Path) -> str:
     with pytest.raises(PhplayerError) as caught:
-        catalog.read(folder)
+        reading.read(folder)
     assert caught.value.remedy
     return caught.value.message
 
@@ -93,9 +92,9 @@ def line(folder: Path, name: str, text: str) -> int:
         ),
         ("extensions.toml", 'configure = ["--enable-exif"]', 'configure = "x"', "extension.exif.configure", "array"),
         ("bases.toml", 'gmp = ["libgmp-dev"]', "gmp = true", "base.debian.libraries.gmp", "got `bool`"),
-        ("php.toml", 'version = "8.3.33"', 'versoin = "8.3.33"', "release.2.versoin", "unknown field"),
-        ("php.toml", 'version = "8.3.33"', 'version = "8.33"', "release.2.version", "not an exact PHP version"),
-        ("php.toml", 'version = "8.3.33"', 'version = "9.0.1"', "release.2.version", "no [branch.'9.0']"),
+        ("php.toml", 'version = "8.3.33"', 'versoin = "8.3.33"', "release.3.versoin", "unknown field"),
+        ("php.toml", 'version = "8.3.33"', 'version = "8.33"', "release.3.version", "not an exact PHP version"),
+        ("php.toml", 'version = "8.3.33"', 'version = "9.0.1"', "release.3.version", "no [branch.'9.0']"),
         ("php.toml", 'sha256 = "e0', 'sha256 = "EZ', "release.0.sha256", "64 hexadecimal digits"),
     ],
 )
@@ -103,6 +102,36 @@ def test_a_mistake_is_named_with_its_line(change: Change, name: str, old: str, n
     folder = change(name, old, new)
     said = refused(folder)
     assert f"{folder / name}, line {line(folder, name, new)}: {key}: " in said
+    assert what in said
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "key", "what"),
+    [
+        (
+            'requires = ["pdo", "mysqlnd"]',
+            'requires = ["pdo", "mysqlnt"]',
+            "extension.pdo_mysql.requires",
+            "has no 'mysqlnt'",
+        ),
+        ('libraries = ["bzip2"]', 'libraries = ["bzip3"]', "extension.bz2.libraries", "base al2023 has no 'bzip3'"),
+        ('conflicts = ["xdebug"]', 'conflicts = ["ydebug"]', "extension.pcov.conflicts", "has no 'ydebug'"),
+        (
+            'requires = ["libxml", "dom"]',
+            'requires = ["libxml", "dom", "xmlreader"]',
+            "extension.xmlreader.requires",
+            "xmlreader -> xmlreader",
+        ),
+        ('requires = ["libxml"]', 'requires = ["xsl"]', "extension.dom.requires", "dom -> xsl -> dom"),
+        ('sha256 = "0cb', 'sha256 = "", #', "extension.amqp.source.sha256", "64 hexadecimal digits"),
+    ],
+)
+def test_what_does_not_fit_together_is_named_with_its_line(
+    change: Change, old: str, new: str, key: str, what: str
+) -> None:
+    folder = change("extensions.toml", old, new.replace(", #", " #"))
+    said = refused(folder)
+    assert f"line {line(folder, 'extensions.toml', new.replace(', #', ' #'))}: {key}: " in said
     assert what in said
 
 
