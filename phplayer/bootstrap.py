@@ -1,7 +1,8 @@
 """Writes the bootstrap, the program that Lambda starts, into a layer tree.
 
-A mode is a folder of ``templates/bootstrap/``: its files go to the same places below ``/opt``. They are plain PHP,
-without placeholders, so that ``php -l`` and an editor read them as they are.
+A mode is a folder of ``templates/bootstrap/``; what all modes share lies in ``shared`` beside them. The files of both
+go to the same places below ``/opt``. They are plain PHP, without placeholders, so that ``php -l`` and an editor read
+them as they are.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 ENTRY_POINT = "bootstrap"
 """The file that Lambda executes; the only one that has to be executable."""
+
+_SHARED = "shared"
 
 
 def write(mode: BootstrapMode, layer_tree: Path) -> None:
@@ -50,8 +53,11 @@ def digest(mode: BootstrapMode) -> str:
 
 def _files(mode: BootstrapMode) -> Iterator[tuple[str, bytes]]:
     """Yield paths below /opt with their contents, sorted. Editors' leftovers are passed over."""
-    folder = resources.template("bootstrap", mode.value)
-    for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder).as_posix()
-        if path.is_file() and (name == ENTRY_POINT or path.suffix == ".php"):
-            yield name, path.read_bytes()
+    found: dict[str, Path] = {}
+    for folder in (resources.template("bootstrap", _SHARED), resources.template("bootstrap", mode.value)):
+        for path in folder.rglob("*"):
+            name = path.relative_to(folder).as_posix()
+            if path.is_file() and (name == ENTRY_POINT or path.suffix == ".php"):
+                found[name] = path
+    for name in sorted(found):
+        yield name, found[name].read_bytes()

@@ -42,6 +42,7 @@ def test_the_digest_is_of_what_is_written(tmp_path: Path, monkeypatch: pytest.Mo
     shipped = bootstrap.digest(BootstrapMode.FUNCTION)
     assert shipped == bootstrap.digest(BootstrapMode.FUNCTION)
     bootstrap.write(BootstrapMode.FUNCTION, tmp_path / "function")
+    (tmp_path / "shared").mkdir()
     monkeypatch.setattr(resources, "template", lambda *parts: tmp_path / parts[-1])
     assert bootstrap.digest(BootstrapMode.FUNCTION) == shipped, "what was written digests to the same"
     (tmp_path / "function" / "leftover.php~").write_text("of an editor")

@@ -4,11 +4,6 @@ declare(strict_types=1);
 
 namespace Phplayer;
 
-/** There is no handler to call where `_HANDLER` points. */
-final class NoSuchHandler extends \RuntimeException
-{
-}
-
 /**
  * Finds what `_HANDLER` names:
  *
@@ -24,6 +19,22 @@ final class Handler
 {
     private const FORMS = 'Use index (function index of src/index.php), path/file.function, path/file.php '
         . '(returning a callable), Vendor\Class or Vendor\Class::method.';
+
+    /** Load the autoloaders: of the function's own vendor folder, or of the layer's and the function's composer.json. */
+    public static function autoload(string $root, string $opt): void
+    {
+        if (\is_file("{$root}/vendor/autoload.php")) {
+            self::required("{$root}/vendor/autoload.php");
+            return;
+        }
+        if (\is_file("{$opt}/vendor/autoload.php")) {
+            self::required("{$opt}/vendor/autoload.php");
+        }
+        if (\is_file("{$root}/composer.json")) {
+            require __DIR__ . '/RootAutoload.php';
+            RootAutoload::register($root);
+        }
+    }
 
     /**
      * Return a closure that takes the event and the context.
@@ -120,7 +131,13 @@ final class Handler
         if (!\is_file($file)) {
             throw new NoSuchHandler("The handler '{$name}' looks for {$wanted} in {$file}, which does not exist.");
         }
-        return (static fn (): mixed => require \func_get_arg(0))($file);
+        return self::required($file);
+    }
+
+    /** Run a file without showing it our variables. */
+    private static function required(): mixed
+    {
+        return require \func_get_arg(0);
     }
 
     /** Refuse at start-up what would fail on every event. */

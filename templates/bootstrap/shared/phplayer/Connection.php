@@ -4,23 +4,6 @@ declare(strict_types=1);
 
 namespace Phplayer;
 
-/** The peer closed the connection, refused it, or sent what is not HTTP. */
-final class ConnectionLost extends \RuntimeException
-{
-}
-
-/** One HTTP response; header names are in lower case. */
-final class Response
-{
-    /** @param array<string, string> $headers */
-    public function __construct(
-        public readonly int $status,
-        public readonly array $headers,
-        public readonly string $body,
-    ) {
-    }
-}
-
 /**
  * One keep-alive HTTP/1.1 connection over a stream socket, which every PHP has.
  *
@@ -36,6 +19,9 @@ final class Connection
     /** Microseconds before each further attempt; the first repeats at once, for it meets a closed keep-alive. */
     private const PAUSES = [0, 50_000, 100_000, 200_000, 400_000];
 
+    /** A signal has told PHP to end: what is waited for without having begun is given up. */
+    public bool $stopping = false;
+
     /** @var resource|null */
     private $socket = null;
     private string $buffer = '';
@@ -49,11 +35,11 @@ final class Connection
     }
 
     /**
-     * Send a whole request and return its response.
+     * Send a whole request and return its response. A ``$patient`` one is given up when PHP is told to end.
      *
      * @throws ConnectionLost after the last attempt
      */
-    public function exchange(string $request): Response
+    public function exchange(string $request, bool $patient = false): Response
     {
         \set_error_handler($this->deaf);
         try {
@@ -63,7 +49,7 @@ final class Connection
                     return $this->receive();
                 } catch (ConnectionLost $lost) {
                     $this->close();
-                    if (!isset(self::PAUSES[$attempt])) {
+                    if (!isset(self::PAUSES[$attempt]) || ($patient && $this->stopping)) {
                         throw $lost;
                     }
                     \usleep(self::PAUSES[$attempt]);
@@ -94,6 +80,9 @@ final class Connection
      */
     public function chunk(string $data): void
     {
+        if (!$this->streaming) {
+            throw new ConnectionLost("the connection to {$this->address} broke in the middle of an answer");
+        }
         if ($data !== '') {
             $this->guarded(fn () => $this->send(\dechex(\strlen($data)) . "\r\n" . $data . "\r\n"));
         }
@@ -106,6 +95,7 @@ final class Connection
      */
     public function finish(string $trailers = ''): Response
     {
+        $this->chunk(''); // the same check
         $this->streaming = false;
         return $this->guarded(function () use ($trailers): Response {
             $this->send("0\r\n" . $trailers . "\r\n");
@@ -144,8 +134,8 @@ final class Connection
     private function send(string $data): void
     {
         $socket = $this->socket ??= $this->open();
-        $sent = \fwrite($socket, $data);
-        for ($total = \strlen($data), $done = (int) $sent; $done < $total; $done += $sent) {
+        $total = \strlen($data);
+        for ($sent = \fwrite($socket, $data), $done = (int) $sent; $done < $total; $done += $sent) {
             if ($sent === false || $sent === 0) {
                 throw new ConnectionLost("{$this->address} closed the connection while a request was sent");
             }
@@ -169,47 +159,48 @@ final class Connection
     private function receive(): Response
     {
         do {
-            [$status, $headers] = $this->head();
-        } while ($status < 200); // 100 Continue and its like announce the real one
-        if ($status === 204 || $status === 304) {
-            $body = '';
-        } elseif (isset($headers['transfer-encoding'])) {
-            $body = $this->chunkedBody($headers['transfer-encoding']);
-        } elseif (isset($headers['content-length'])) {
-            $body = $this->take($this->length($headers['content-length']));
+            $response = $this->head();
+        } while ($response->status < 200); // 100 Continue and its like announce the real one
+        $coding = $response->header('transfer-encoding');
+        $length = $response->header('content-length');
+        if ($response->status === 204 || $response->status === 304) {
+            $response->body = '';
+        } elseif ($coding !== null) {
+            $response->body = $this->chunkedBody($coding);
+        } elseif ($length !== null) {
+            $response->body = $this->take($this->length($length));
+        } elseif ($response->isSound()) {
+            $response->body = $this->rest();
+            $this->close();
         } else {
-            $body = $this->rest();
-            $headers['connection'] = 'close';
+            throw new ConnectionLost("{$this->address} sent a header without a colon");
         }
-        if (isset($headers['connection']) && \stripos($headers['connection'], 'close') !== false) {
+        if (\stripos($response->header('connection') ?? '', 'close') !== false) {
             $this->close();
         }
-        return new Response($status, $headers, $body);
+        return $response;
     }
 
-    /** @return array{int, array<string, string>} */
-    private function head(): array
+    private function head(): Response
     {
-        while (($end = \strpos($this->buffer, "\r\n\r\n")) === false) {
-            if (\strlen($this->buffer) > self::HEAD_LIMIT) {
+        for ($from = 0; ($end = \strpos($this->buffer, "\r\n\r\n", $from)) === false;) {
+            $length = \strlen($this->buffer);
+            if ($length > self::HEAD_LIMIT) {
                 throw new ConnectionLost("{$this->address} sent a head that does not end");
             }
+            $from = \max(0, $length - 3);
             $this->fill();
         }
-        $lines = \explode("\r\n", \substr($this->buffer, 0, $end));
+        $head = \substr($this->buffer, 0, $end);
         $this->buffer = \substr($this->buffer, $end + 4);
-        if (\preg_match('~^HTTP/1\.[01] ([1-5]\d\d)(?: |$)~D', $lines[0], $match) !== 1) {
+        // HTTP/1.x NNN, and then a space or nothing
+        if (
+            \strncmp($head, 'HTTP/1.', 7) !== 0 || \strspn($head, '0123456789', 9, 3) !== 3
+            || $head[8] !== ' ' || !\in_array($head[12] ?? ' ', [' ', "\r"], true) || $head[9] === '0' || $head[9] > '5'
+        ) {
             throw new ConnectionLost("{$this->address} sent no HTTP status line");
         }
-        $headers = [];
-        for ($i = 1, $count = \count($lines); $i < $count; ++$i) {
-            $colon = \strpos($lines[$i], ':');
-            if ($colon === false) {
-                throw new ConnectionLost("{$this->address} sent a header without a colon");
-            }
-            $headers[\strtolower(\substr($lines[$i], 0, $colon))] = \trim(\substr($lines[$i], $colon + 1), " \t");
-        }
-        return [(int) $match[1], $headers];
+        return new Response((int) \substr($head, 9, 3), $head);
     }
 
     private function length(string $text): int

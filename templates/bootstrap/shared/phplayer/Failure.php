@@ -37,26 +37,30 @@ final readonly class Failure
         );
     }
 
-    /** Under a type and message of ours; the trace is that of what was thrown, and it is the cause. */
-    public static function named(string $type, string $message, ?\Throwable $thrown = null): self
+    /** Under a type and message of ours; the trace is that of what was thrown, which is the cause unless told not to be. */
+    public static function named(string $type, string $message, ?\Throwable $thrown = null, bool $cause = true): self
     {
-        $cause = $thrown === null ? null : self::of($thrown);
-        return new self($type, $message, $cause->trace ?? [], $cause);
+        $known = $thrown === null ? null : self::of($thrown);
+        return new self($type, $message, $known->trace ?? [], $cause ? $known : null);
     }
 
     /**
      * Of a PHP that is ending, by exit() or by a fatal error.
      *
      * @param array{type: int, message: string, file: string, line: int}|null $error of error_get_last()
+     * @param string $printed the end of what was printed
      */
-    public static function ending(?array $error): self
+    public static function ending(?array $error, string $printed): self
     {
         if ($error === null || ($error['type'] & self::FATAL) === 0) {
-            return new self('Function.Exit', 'The handler ended PHP with exit() or die().', []);
+            $printed = \trim($printed);
+            $said = $printed === '' ? ', without a word.' : ". What was printed last: {$printed}";
+            return new self('Function.Exit', "The function ended PHP with exit() or die(){$said}", []);
         }
         $message = $error['message'];
         $type = \str_starts_with($message, 'Allowed memory size') ? 'Function.OutOfMemory' : 'Function.FatalError';
-        return new self($type, $message, ["{$error['file']}:{$error['line']}"]);
+        // PHP 8.5 keeps a stack of fatal errors, in the form of debug_backtrace().
+        return new self($type, $message, self::path($error['file'], $error['line'], $error['trace'] ?? []));
     }
 
     /** The value of Lambda-Runtime-Function-Error-Type: category.reason. */
@@ -70,14 +74,8 @@ final readonly class Failure
         return (string) \json_encode($this->document(), self::FLAGS);
     }
 
-    /** One line for the log. */
-    public function logLine(string $requestId): string
-    {
-        return (string) \json_encode(['level' => 'ERROR', 'requestId' => $requestId] + $this->document(), self::FLAGS);
-    }
-
     /** @return array<string, mixed> */
-    private function document(): array
+    public function document(): array
     {
         $document = [
             'errorType' => $this->type,
@@ -96,9 +94,19 @@ final readonly class Failure
      */
     private static function frames(\Throwable $thrown): array
     {
+        return self::path($thrown->getFile(), $thrown->getLine(), $thrown->getTrace());
+    }
+
+    /**
+     * @param list<array<string, mixed>> $trace
+     *
+     * @return list<string>
+     */
+    private static function path(string $file, int $line, array $trace): array
+    {
         $frames = [];
-        [$file, $line] = [$thrown->getFile(), $thrown->getLine()];
-        foreach ($thrown->getTrace() as $frame) {
+        $origin = "{$file}:{$line}";
+        foreach ($trace as $frame) {
             $function = ($frame['class'] ?? '') . ($frame['type'] ?? '') . $frame['function'];
             if ($file !== '' && !\str_starts_with($file, __DIR__ . '/')) {
                 $frames[] = "{$file}:{$line} {$function}";
@@ -106,9 +114,6 @@ final readonly class Failure
             $file = $frame['file'] ?? '';
             $line = $frame['line'] ?? 0;
         }
-        if ($frames === []) {
-            $frames[] = "{$thrown->getFile()}:{$thrown->getLine()}";
-        }
-        return \array_slice($frames, 0, self::FRAMES);
+        return $frames === [] ? [$origin] : \array_slice($frames, 0, self::FRAMES);
     }
 }

@@ -43,8 +43,8 @@ final class RuntimeApi
      */
     public function next(): Response
     {
-        $response = $this->connection->exchange($this->next);
-        if ($response->status !== 200 || !isset($response->headers['lambda-runtime-aws-request-id'])) {
+        $response = $this->connection->exchange($this->next, true);
+        if ($response->status !== 200 || ($response->header('lambda-runtime-aws-request-id') ?? '') === '') {
             throw new RuntimeApiRefused("it answered {$response->status} when asked for an event: {$response->body}");
         }
         return $response;
@@ -59,7 +59,10 @@ final class RuntimeApi
      */
     public function respond(string $requestId, string $json): void
     {
-        $this->check($this->post("invocation/{$requestId}/response", '', $json));
+        $response = $this->post("invocation/{$requestId}/response", '', $json);
+        if ($response->status !== 202) {
+            $this->check($response);
+        }
     }
 
     /**
@@ -92,26 +95,40 @@ final class RuntimeApi
     }
 
     /**
-     * Answer an event piece by piece.
-     *
-     * @param iterable<string> $pieces
+     * Begin to answer an event piece by piece; ``chunk`` and ``finish`` go on.
      *
      * @throws ConnectionLost
-     * @throws RuntimeApiRefused
      */
-    public function stream(string $requestId, iterable $pieces): void
+    public function beginStream(string $requestId, string $type): void
     {
         $this->connection->begin(
             'POST ' . self::BASE . "invocation/{$requestId}/response" . $this->common
             . "Lambda-Runtime-Function-Response-Mode: streaming\r\n"
             . "Transfer-Encoding: chunked\r\n"
-            . "Content-Type: application/octet-stream\r\n"
+            . "Content-Type: {$type}\r\n"
             . "Trailer: Lambda-Runtime-Function-Error-Type, Lambda-Runtime-Function-Error-Body\r\n\r\n"
         );
-        foreach ($pieces as $piece) {
-            $this->connection->chunk($piece);
-        }
+    }
+
+    /** @throws ConnectionLost */
+    public function chunk(string $data): void
+    {
+        $this->connection->chunk($data);
+    }
+
+    /**
+     * @throws ConnectionLost
+     * @throws RuntimeApiRefused
+     */
+    public function finishStream(): void
+    {
         $this->check($this->connection->finish());
+    }
+
+    /** From now on the wait for an event is given up when a signal interrupts it. */
+    public function stop(): void
+    {
+        $this->connection->stopping = true;
     }
 
     private function post(string $path, string $headers, string $body): Response
@@ -134,6 +151,6 @@ final class RuntimeApi
             throw new RuntimeApiRefused("it answered {$response->status}: {$response->body}");
         }
         // Other 4xx: the event is no longer ours to answer (timed out, or a repeated answer that had arrived).
-        Loop::log("The Runtime API answered {$response->status}: {$response->body}");
+        Log::write('WARN', "The Runtime API answered {$response->status}: {$response->body}");
     }
 }

@@ -1,0 +1,311 @@
+<?php
+
+declare(strict_types=1);
+
+namespace Phplayer;
+
+/** The handler returned or yielded what cannot be sent. */
+final class BadResult extends \RuntimeException
+{
+}
+
+/** There is no handler to call where `_HANDLER` points. */
+final class NoSuchHandler extends \RuntimeException
+{
+}
+
+/**
+ * Start-up, then one event after the other in the same PHP.
+ *
+ * Whatever ends the work on an event, its answer or its failure is sent. What leaves PHP sound is reported and the
+ * loop goes on; what does not (exit, fatal errors) is reported at shutdown, and Lambda starts a new PHP.
+ */
+final class Loop
+{
+    private const RESULT = \JSON_THROW_ON_ERROR | \JSON_PRESERVE_ZERO_FRACTION | \JSON_UNESCAPED_SLASHES;
+    private const DEPTH = 4096; // of nested arrays in an event or a result
+    private const RESERVE = 16; // MB granted on top of what is in use, to report that memory is exhausted
+    private const OVERHEAD = 40; // MB that a function's memory holds beside what PHP counts: PHP itself, the reserve
+    private const SPARE = 65536; // bytes set free to get that far
+
+    private readonly Signals $signals;
+    private readonly int $pid;
+    private ?string $spare;
+    private bool $starting = true;
+    private string $requestId = ''; // of the event being worked on
+    private bool $answered = false; // it was reported as failed while the handler ran
+    private bool $ended = false;
+    private int $code = 1; // of PHP's exit
+    private ?Stream $stream = null;
+    private string $traceId = '';
+    private int $roots = 0; // possible garbage that the last collection left
+
+    private function __construct(private readonly RuntimeApi $api)
+    {
+        $this->pid = (int) \getmypid();
+        $this->spare = \str_repeat('.', self::SPARE);
+        $this->signals = new Signals($this->interrupt(...), $api->stop(...));
+    }
+
+    /** @param \Closure(string): \Closure $find given the function's folder, returns what is called with event and context */
+    public static function start(string $bootstrap, \Closure $find): never
+    {
+        $address = (string) \getenv('AWS_LAMBDA_RUNTIME_API');
+        if ($address === '') {
+            Log::write('FATAL', 'AWS_LAMBDA_RUNTIME_API is not set: this bootstrap runs inside Lambda, or: phplayer invoke');
+            exit(1);
+        }
+        $workers = (int) \getenv('AWS_LAMBDA_MAX_CONCURRENCY');
+        if ($workers > 1 && \getenv('PHPLAYER_WORKER') === false) {
+            require __DIR__ . '/Workers.php';
+            exit(Workers::run($bootstrap, $workers));
+        }
+        Log::start();
+        $loop = new self(new RuntimeApi($address));
+        \register_shutdown_function($loop->shutdown(...));
+        try {
+            $loop->serve($loop->initialise($find, $workers));
+        } catch (ConnectionLost | RuntimeApiRefused $reason) {
+            $loop->requestId = '';
+            if (!$loop->signals->isTerminated()) {
+                $loop->ended = true;
+                Log::write('ERROR', "The Runtime API cannot be used any more: {$reason->getMessage()}. PHP ends.");
+                exit(1);
+            }
+        }
+        $loop->ended = true;
+        exit($loop->code = 0);
+    }
+
+    private function initialise(\Closure $find, int $workers): \Closure
+    {
+        try {
+            $this->limitMemory(\max(1, $workers));
+            $handler = $find(\getenv('LAMBDA_TASK_ROOT') ?: '/var/task');
+            $this->starting = false;
+            Log::endOutput();
+            Log::handedOver();
+            // Functions that an event registers to run at shutdown would run at the end of another one: none does.
+            \register_shutdown_function(fn (): never => exit($this->code));
+            return $handler;
+        } catch (NoSuchHandler $missing) {
+            $this->failInit($this->failure()::named('Runtime.NoSuchHandler', $missing->getMessage()));
+        } catch (\ParseError $error) {
+            $message = "{$error->getMessage()} in {$error->getFile()}:{$error->getLine()}";
+            $this->failInit($this->failure()::named('Runtime.HandlerParseError', $message, $error));
+        } catch (\Throwable $thrown) {
+            $message = 'The function could not be loaded: ' . $thrown::class . ": {$thrown->getMessage()} in "
+                . "{$thrown->getFile()}:{$thrown->getLine()}";
+            $this->failInit($this->failure()::named('Runtime.HandlerLoadError', $message, $thrown));
+        }
+    }
+
+    /** Without a limit of its own, PHP must notice before the kernel does that memory is exhausted: only PHP can say where. */
+    private function limitMemory(int $workers): void
+    {
+        $size = \intdiv((int) \getenv('AWS_LAMBDA_FUNCTION_MEMORY_SIZE'), $workers);
+        if ($size > 2 * self::OVERHEAD && \ini_get('memory_limit') === '-1') {
+            \ini_set('memory_limit', ($size - self::OVERHEAD) . 'M');
+        }
+    }
+
+    private function failInit(Failure $failure): never
+    {
+        $this->ended = true;
+        Log::failure($failure->document());
+        $this->api->failInit($failure->category(), $failure->json());
+        exit(self::initFailed());
+    }
+
+    /** The exit code of a failed start: one of several workers says with it that another would fail as well. */
+    private static function initFailed(): int
+    {
+        return \getenv('PHPLAYER_WORKER') === false ? 1 : 70;
+    }
+
+    private function serve(\Closure $handler): void
+    {
+        $most = (int) \getenv('PHPLAYER_MAX_INVOCATIONS');
+        for ($count = 1; !$this->signals->isTerminated(); ++$count) {
+            $this->work($handler, $this->api->next());
+            $this->requestId = '';
+            Log::endOutput();
+            Log::$requestId = '';
+            $this->stream = null;
+            // Cycles that the event has left are freed now: their destructors belong to it. A handler that leaves
+            // none does not pay for the search.
+            if (\gc_status()['roots'] > $this->roots) {
+                $this->collect();
+            }
+            if ($count === $most) {
+                return;
+            }
+        }
+    }
+
+    private function work(\Closure $handler, Response $event): void
+    {
+        $this->answered = false;
+        $this->requestId = Log::$requestId = (string) $event->header('lambda-runtime-aws-request-id');
+        try {
+            $context = Context::of($event, $this->open(...));
+            if ($context->traceId !== $this->traceId) {
+                $this->exportTrace($context->traceId);
+            }
+            $data = \json_decode($event->body, true, self::DEPTH, \JSON_THROW_ON_ERROR);
+            unset($event); // a large event is not held twice
+            $this->signals->enter($context->deadlineMs);
+            try {
+                $result = $handler($data, $context);
+                if ($result instanceof \Generator) {
+                    $this->pump($result);
+                }
+            } finally {
+                $this->signals->leave();
+            }
+            if ($this->answered) {
+                Log::write('WARN', 'The handler went on after its event was reported as failed; its result is dropped.');
+            } elseif ($this->stream !== null) {
+                $this->stream->close();
+            } else {
+                $this->api->respond($this->requestId, $this->encode($result));
+            }
+        } catch (Interrupted $interrupted) {
+            if (!$this->answered) {
+                $this->fail($this->failure()::of($interrupted));
+            }
+        } catch (ConnectionLost $lost) {
+            if ($this->stream === null || $this->answered) {
+                throw $lost;
+            }
+            $this->fail($this->failure()::named('Function.StreamBroken', "The answer's stream broke: {$lost->getMessage()}."));
+        } catch (RuntimeApiRefused $refused) {
+            throw $refused;
+        } catch (ResponseTooLarge $refusal) {
+            $message = "The response is larger than Lambda takes: {$refusal->getMessage()}";
+            $this->fail($this->failure()::named('Function.ResponseSizeTooLarge', $message));
+        } catch (BadResult $bad) {
+            $this->fail($this->failure()::named('Function.BadResult', $bad->getMessage()));
+        } catch (\Throwable $thrown) {
+            if (!$this->answered) {
+                $this->fail($this->failure()::of($thrown));
+            }
+        }
+    }
+
+    private function encode(mixed $result): string
+    {
+        try {
+            return \json_encode($result, self::RESULT, self::DEPTH);
+        } catch (\JsonException $error) {
+            require_once __DIR__ . '/Unencodable.php';
+            $found = Unencodable::find($result);
+            $where = $found === null ? '' : ": {$found}";
+            throw new BadResult("The handler's result cannot be written as JSON{$where} ({$error->getMessage()}).");
+        }
+    }
+
+    private function open(?Head $head): Stream
+    {
+        if ($this->stream !== null) {
+            throw new \LogicException('This event has a stream already.');
+        }
+        return $this->stream = new Stream($this->api, $this->requestId, $head, $this->signals);
+    }
+
+    private function pump(\Generator $pieces): void
+    {
+        require_once __DIR__ . '/Stream.php';
+        // Up to the first yield it runs here: a failure before that is an ordinary one.
+        $head = $pieces->valid() && $pieces->current() instanceof Head ? $pieces->current() : null;
+        if ($head !== null) {
+            $pieces->next();
+        }
+        for ($stream = $this->stream ?? $this->open($head); $pieces->valid(); $pieces->next()) {
+            $piece = $pieces->current();
+            if (!\is_scalar($piece) && !$piece instanceof \Stringable) {
+                throw new BadResult('A handler that streams must yield strings, not ' . \get_debug_type($piece) . '.');
+            }
+            $stream->write((string) $piece);
+        }
+    }
+
+    private function fail(Failure $failure): void
+    {
+        Log::failure($failure->document());
+        $this->api->fail($this->requestId, $failure->category(), $failure->json());
+        $this->stream?->abandon();
+    }
+
+    /** Called by a signal while the handler runs: the event is reported as failed, and the handler left. */
+    private function interrupt(string $type, string $message): never
+    {
+        $interrupted = new Interrupted($message);
+        try {
+            $this->answered = true;
+            $this->fail($this->failure()::named($type, $message, $interrupted, false));
+        } catch (ConnectionLost | RuntimeApiRefused $reason) {
+            $this->ended = true;
+            Log::write('ERROR', "The Runtime API could not be told: {$reason->getMessage()}.");
+            exit(1);
+        }
+        throw $interrupted;
+    }
+
+    private function collect(): void
+    {
+        try {
+            \gc_collect_cycles();
+        } catch (\Throwable $thrown) { // of a destructor
+            Log::failure($this->failure()::of($thrown)->document());
+        }
+        Log::endOutput();
+        $this->roots = \gc_status()['roots'];
+    }
+
+    /** @return class-string<Failure> */
+    private function failure(): string
+    {
+        require_once __DIR__ . '/Failure.php';
+        return Failure::class;
+    }
+
+    private function exportTrace(string $traceId): void
+    {
+        $this->traceId = $traceId;
+        \putenv($traceId === '' ? '_X_AMZN_TRACE_ID' : "_X_AMZN_TRACE_ID={$traceId}");
+        $_SERVER['_X_AMZN_TRACE_ID'] = $_ENV['_X_AMZN_TRACE_ID'] = $traceId;
+    }
+
+    /** PHP ends. If it was working on something, that is reported. */
+    private function shutdown(): void
+    {
+        if ($this->ended || \getmypid() !== $this->pid) {
+            return; // a process that the handler forked has nothing to report
+        }
+        $this->ended = true;
+        $this->spare = null;
+        $error = \error_get_last();
+        if (\str_starts_with($error['message'] ?? '', 'Allowed memory size')) {
+            \ini_set('memory_limit', (string) (\memory_get_usage(true) + (self::RESERVE << 20)));
+        }
+        $this->failure();
+        Log::closeBuffers();
+        $failure = Failure::ending($error, Log::$printed);
+        try {
+            if ($this->starting) {
+                Log::failure($failure->document());
+                $this->api->failInit($failure->category(), $failure->json());
+            } elseif ($this->requestId === '' || $this->answered) {
+                Log::failure($failure->document());
+            } else {
+                $this->fail($failure);
+            }
+        } catch (ConnectionLost | RuntimeApiRefused $reason) {
+            Log::write('ERROR', "The Runtime API could not be told: {$reason->getMessage()}.");
+        }
+        if ($this->starting) {
+            exit(self::initFailed());
+        }
+    }
+}
