@@ -17,7 +17,7 @@ from phplayer.errors import UsageError
 from phplayer.layer import PackageRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from phplayer.runtime import PhpVersion
@@ -220,21 +220,50 @@ def check(project: Project, *, php: PhpVersion, extensions: Mapping[str, str]) -
         UsageError: names each extension, who requires it, and what to add to phplayer.toml.
 
     """
-    offered = set(platform_extensions(extensions)) | {name for package in project.packages for name in package.provides}
-    for key in ("provide", "replace"):
-        offered.update(name.lower() for name in table(project.manifest, key, of=MANIFEST))
-    askers: dict[str, list[str]] = {}
-    own = {name.lower() for name in table(project.manifest, "require", of=MANIFEST)}
-    for asker, names in ((MANIFEST, own), *((package.name, package.requires) for package in project.packages)):
-        for name in sorted(names):
-            if name.startswith("ext-") and name not in offered:
-                askers.setdefault(name, []).append(asker)
+    askers = _demands(project, offered=frozenset(platform_extensions(extensions)))
     if not askers:
         return
     demands = [f"{name} (required by {', '.join(who)})" for name, who in askers.items()]
     raise UsageError(
         f"The runtime lacks what the Composer packages require: {'; '.join(demands)}.", remedy=_remedy(askers, php)
     )
+
+
+def wanted_extensions(project: Project, *, given: Collection[str] = ()) -> tuple[str, ...]:
+    """Return the catalogue's names of all extensions that the project and its packages require, sorted.
+
+    What one of the packages provides (a polyfill) is not among them. ``given`` holds names that are known beside the
+    catalogue's.
+
+    Raises:
+        UsageError: one of them is unknown; names who requires it.
+
+    """
+    names = {platform_name(name): name for name in (*catalog.load().extensions, *given)}
+    askers = _demands(project, offered=frozenset())
+    unknown = {name: who for name, who in askers.items() if name not in names}
+    if unknown:
+        demands = [f"{name} (required by {', '.join(who)})" for name, who in unknown.items()]
+        first = next(iter(unknown)).removeprefix("ext-")
+        raise UsageError(
+            f"The Composer packages require what phplayer does not know: {'; '.join(demands)}.",
+            remedy=f"Give its source, --extension-source {first}=FILE, or require a package that provides it.",
+        )
+    return tuple(sorted(names[name] for name in askers))
+
+
+def _demands(project: Project, *, offered: frozenset[str]) -> dict[str, list[str]]:
+    """Return each ``ext-*`` that is required and neither offered nor provided by a package, with who requires it."""
+    provided = {name for package in project.packages for name in package.provides}
+    for key in ("provide", "replace"):
+        provided.update(name.lower() for name in table(project.manifest, key, of=MANIFEST))
+    askers: dict[str, list[str]] = {}
+    own = {name.lower() for name in table(project.manifest, "require", of=MANIFEST)}
+    for asker, names in ((MANIFEST, own), *((package.name, package.requires) for package in project.packages)):
+        for name in sorted(names):
+            if name.startswith("ext-") and name not in offered | provided:
+                askers.setdefault(name, []).append(asker)
+    return askers
 
 
 def _remedy(missing: Iterable[str], php: PhpVersion) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import lzma
 import re
 import tarfile
+import zlib
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -91,9 +93,9 @@ def config_folder(tarball: Path, source: ExtensionSource) -> str:
     try:
         with tarfile.open(tarball) as archive:
             names = [PurePosixPath(name) for name in archive.getnames()]
-    except (tarfile.TarError, OSError, EOFError) as error:
+    except (tarfile.TarError, OSError, EOFError, zlib.error, lzma.LZMAError) as error:
         raise BuildFailedError(
-            f"{tarball}, the source of {sources.title(source)}, cannot be unpacked: {error}.", remedy=remedy
+            f"{tarball}, the source of {source.name}, is not a whole tar archive.", remedy=remedy
         ) from error
     folders = {name.parent for name in names if _CONFIG.fullmatch(name.name)}
     if source.folder:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import platform
 import re
 from dataclasses import dataclass
@@ -12,9 +13,10 @@ from typing import TYPE_CHECKING
 from phplayer.errors import EnvironmentMissingError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
-    import datetime as dt
     from collections.abc import Collection
     from pathlib import Path
+
+_SOON = dt.timedelta(days=92)
 
 
 @total_ordering
@@ -117,6 +119,15 @@ class Release:
     origin: str = ""  # where the checksum is from
     name: str = "PHP"
     given_with: str = "--source FILE"
+
+    def support_warning(self, today: dt.date) -> str:
+        """Return a sentence when its branch is past its end of life or will be within about three months, else ""."""
+        left = self.end_of_life - today
+        if left > _SOON:
+            return ""
+        if left.days < 0:
+            return f"PHP {self.version.branch} gets no security fixes since {self.end_of_life}: move to a newer branch."
+        return f"PHP {self.version.branch} gets security fixes until {self.end_of_life} only: plan the move."
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -54,6 +54,10 @@ def build(
             help="Source of an extension, which is added; repeatable. [php.extension_sources]",
         ),
     ] = None,
+    from_composer: Annotated[
+        bool,
+        typer.Option("--from-composer", help="Add the extensions that composer.json and composer.lock require."),
+    ] = False,
     name: Annotated[
         str | None, typer.Option("--name", metavar="NAME", help="First part of the layers' names. [layer.name]")
     ] = None,
@@ -122,6 +126,8 @@ def build(
             "composer.bin": composer,
         }
     )
+    if from_composer:
+        settings = _with_composers_extensions(console, settings)
     limit = settings.size("cache.max_size")
     runtimes = matrix.runtimes(settings, only=options.split(only) or ())
     if print_identifiers:
@@ -135,11 +141,34 @@ def build(
         console.result({"bake": text}, text.rstrip("\n"))
         return
     naming.check_names(settings, runtimes)
+    _warn_of_end_of_life(console, runtimes)
     wanted = _engine_options(settings, keep_container=keep_container, compiled=compiled)
     requests, parallel = _requests(console, settings, runtimes, wanted, source)
     outcomes = batch.build_all(requests, parallel=parallel, listener=console.listen)
     _keep_within_the_limit(console, settings, limit)
     _report(console, outcomes)
+
+
+def _with_composers_extensions(console: Console, settings: Settings) -> Settings:
+    """Return settings that also ask for what the Composer project requires."""
+    from phplayer import dependencies
+
+    project = dependencies.read_project(settings.root)
+    given = [name.lower() for name in settings.table("php.extension_sources")]
+    names = dependencies.wanted_extensions(project, given=given)
+    console.note(f"Composer requires: {', '.join(names) or 'no extension'}.")
+    return settings.using("php.extensions", (*settings.texts("php.extensions"), *names))
+
+
+def _warn_of_end_of_life(console: Console, runtimes: Sequence[Runtime]) -> None:
+    """Say which of the PHP branches gets no security fixes any more, or soon will not."""
+    import datetime as dt
+
+    today = dt.datetime.now(dt.UTC).date()
+    for release in dict.fromkeys(runtime.release for runtime in runtimes):
+        warning = release.support_warning(today)
+        if warning:
+            console.warn(warning)
 
 
 def _engine_options(settings: Settings, *, keep_container: bool, compiled: Path | None) -> EngineOptions:

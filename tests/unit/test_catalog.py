@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import datetime as dt
 import re
 from pathlib import Path
 
@@ -150,6 +151,19 @@ def test_every_pinned_source_of_an_extension_is_whole() -> None:
             assert extension.shared
             assert all(url.startswith("https://") for url in extension.source.urls), extension.name
             assert extension.source.version in extension.source.debian_path
+
+
+def test_the_end_of_a_branch_is_told_before_and_after_it() -> None:
+    release = catalog.load().release("8.4")
+    end = release.end_of_life
+
+    def said(days: int) -> str:
+        return release.support_warning(end + dt.timedelta(days=days))
+
+    assert said(-120) == ""
+    assert said(-60) == f"PHP 8.4 gets security fixes until {end} only: plan the move."
+    assert said(0) == said(-60)
+    assert said(1) == f"PHP 8.4 gets no security fixes since {end}: move to a newer branch."
 
 
 def test_unknown_target_is_refused() -> None:

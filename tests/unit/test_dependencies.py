@@ -185,3 +185,22 @@ def test_a_projects_own_files_leave_out_what_is_installed_or_written(tmp_path: P
     made = dependencies.read_project(tmp_path, outputs=(tmp_path / "dist", tmp_path / "led.json"))
     names = [str(path.relative_to(tmp_path)) for path in made.files()]
     assert names == ["composer.json", "composer.lock", "linked", "src/a.php", "vendor/x.php"]
+
+
+def test_what_composer_requires_is_told_by_the_catalogues_names(project: MakeProject) -> None:
+    polyfill = package("symfony/polyfill-mbstring", provide={"ext-mbstring": "*"})
+    made = project(
+        package("a/one", require={"ext-intl": "*", "ext-mbstring": "*", "ext-PDO": "*"}),
+        polyfill,
+        require={"ext-zend-opcache": "*", "ext-redis": "^6"},
+    )
+    assert dependencies.wanted_extensions(made) == ("intl", "opcache", "pdo", "redis")
+
+
+def test_an_extension_that_the_catalogue_lacks_can_be_given(project: MakeProject) -> None:
+    made = project(package("a/one", require={"ext-own": "*"}), require={"ext-own": "*"})
+    with pytest.raises(UsageError) as caught:
+        dependencies.wanted_extensions(made)
+    assert "ext-own (required by composer.json, a/one)" in caught.value.message
+    assert "--extension-source own=FILE" in caught.value.remedy
+    assert dependencies.wanted_extensions(made, given=["own"]) == ("own",)

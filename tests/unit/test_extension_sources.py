@@ -91,8 +91,11 @@ def test_what_is_no_extension_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BuildFailedError, match=r"the source of event, has no config\.m4\."):
         extension_sources.parse({"event": "library.tgz"}, relative_to=tmp_path)
     (tmp_path / "text.tgz").write_text("<html>not found</html>")
-    with pytest.raises(BuildFailedError, match="cannot be unpacked"):
-        extension_sources.parse({"event": "text.tgz"}, relative_to=tmp_path)
+    whole = tarball(tmp_path / "whole.tgz", *(f"{n}/config.m4" for n in range(500))).read_bytes()
+    (tmp_path / "cut.tgz").write_bytes(whole[: len(whole) // 2])
+    for name in ("text.tgz", "cut.tgz"):
+        with pytest.raises(BuildFailedError, match=r"the source of event, is not a whole tar archive\.$"):
+            extension_sources.parse({"event": name}, relative_to=tmp_path)
 
 
 @pytest.mark.parametrize(
