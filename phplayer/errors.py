@@ -81,6 +81,12 @@ INTERRUPTED = 130
 """Exit code after Ctrl-C, as a shell reports SIGINT (128 + 2)."""
 
 
+class StoppedError(PhplayerError):
+    """Ctrl-C was heard, and what was under way has been finished."""
+
+    exit_code = INTERRUPTED
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return ``Did you mean 'x'? `` (with a trailing blank) for the nearest known word, or nothing."""
     near = difflib.get_close_matches(word, [str(each) for each in known], n=1, cutoff=0.6)

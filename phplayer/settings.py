@@ -74,9 +74,21 @@ KEYS: tuple[Key, ...] = (
     Key(name="composer.bin", default="", help="the Composer to run; empty means the one on PATH"),
     Key(name="composer.scripts", default=False, help="run the project's Composer scripts"),
     Key(name="composer.plugins", default=False, help="run Composer plugins"),
-    Key(name="publish.regions", default=(), help="regions to publish to", example='["eu-central-1", "us-east-1"]'),
+    Key(
+        name="publish.regions",
+        default=(),
+        help="regions or patterns to publish to",
+        example='["eu-central-1", "us-east-1"]',
+    ),
     Key(name="publish.profile", default="", help="AWS profile; empty means boto3's own choice"),
     Key(name="publish.endpoint_url", default="", help="another endpoint than AWS, for tests"),
+    Key(
+        name="publish.bucket",
+        default="",
+        help="bucket for archives over 50 MB, in the layer's own region",
+        example='"layers-{account}-{region}"',
+    ),
+    Key(name="publish.patience", default=20, help="seconds to look for a version after a call without an answer"),
     Key(name="publish.ledger", default="phplayer.lock.json", help="record of published LayerVersionArns; commit it"),
 )
 

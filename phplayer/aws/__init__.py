@@ -6,12 +6,28 @@ botocore raises leaves as one of our errors: what was refused, in which region, 
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from phplayer.aws.buckets import Buckets, StoredObject
 from phplayer.aws.connection import Connection
 from phplayer.aws.identity import Identity, caller
-from phplayer.aws.layers import LayerContent, Layers, LayerVersion
-from phplayer.aws.regions import check_regions, regions
+from phplayer.aws.layers import Details, Grant, LayerContent, Layers, LayerVersion
+from phplayer.aws.regions import check_regions, enabled_regions, regions
 
-__all__ = ["Aws", "Identity", "LayerContent", "LayerVersion", "check_regions", "regions"]
+if TYPE_CHECKING:
+    from phplayer.errors import PhplayerError
+
+__all__ = [
+    "Aws",
+    "Details",
+    "Grant",
+    "Identity",
+    "LayerContent",
+    "LayerVersion",
+    "StoredObject",
+    "check_regions",
+    "regions",
+]
 
 
 class Aws:
@@ -26,6 +42,7 @@ class Aws:
         """
         self.connection = Connection(profile=profile, endpoint_url=endpoint_url, hasty=hasty)
         self.layers = Layers(self.connection)
+        self.buckets = Buckets(self.connection)
 
     @property
     def default_region(self) -> str:
@@ -44,3 +61,7 @@ class Aws:
 
         """
         return caller(self.connection, region)
+
+    def enabled_regions(self, region: str) -> tuple[tuple[str, ...], PhplayerError | None]:
+        """Return the regions that the account can use, and why nobody told which, if so (see ``regions``)."""
+        return enabled_regions(self.connection, region)

@@ -8,18 +8,22 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from phplayer import __version__
 from phplayer.aws.failures import translated
 from phplayer.errors import UsageError
 from phplayer.ledger import AWS_ENDPOINT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from botocore.client import BaseClient
+    from botocore.exceptions import ClientError
 
 _CONNECT_TIMEOUT = 10.0  # seconds
 _HASTY_TIMEOUT = 4.0
 _READ_TIMEOUT = 60.0  # seconds without a byte
+_ATTEMPTS = 6  # of a call that can be repeated
+_CONNECTIONS = 16  # to one service in one region
 _PUBLISH_TIMEOUT = 300.0  # Lambda answers only after it has unpacked the layer
 
 
@@ -65,14 +69,26 @@ class Connection:
         with translated(permission, region, self._endpoint_url or ""):
             yield
 
-    def client(self, service: str, region: str, *, once: bool = False) -> Any:
-        """Return a client, made when first asked for. ``once`` is for calls that must not be sent twice."""
+    @staticmethod
+    def refused() -> type[ClientError]:
+        """Return the class of AWS's own answers, for a module that has to read one itself."""
+        from botocore.exceptions import ClientError
+
+        return ClientError
+
+    def client(
+        self, service: str, region: str, *, once: bool = False, prepare: Callable[[Any], None] | None = None
+    ) -> Any:
+        """Return a client, made and prepared at first. ``once`` is for calls that must not be sent twice."""
         from botocore.config import Config
 
+        attempts = 1 if once or self._hasty else _ATTEMPTS
         config = Config(
             connect_timeout=_HASTY_TIMEOUT if self._hasty else _CONNECT_TIMEOUT,
             read_timeout=_HASTY_TIMEOUT if self._hasty else _PUBLISH_TIMEOUT if once else _READ_TIMEOUT,
-            retries={"mode": "standard", "total_max_attempts": 1 if once or self._hasty else 4},
+            retries={"mode": "standard" if once else "adaptive", "total_max_attempts": attempts},
+            max_pool_connections=_CONNECTIONS,
+            user_agent_extra=f"phplayer/{__version__}",
         )
         with self._lock:
             key = (service, region, once)
@@ -81,6 +97,8 @@ class Connection:
                     self._clients[key] = self._session.client(
                         service, region_name=region, endpoint_url=self._endpoint_url, config=config
                     )
+                if prepare is not None:
+                    prepare(self._clients[key])
             return self._clients[key]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from phplayer.aws.refusals import OutcomeUnknownError, refusal
+from phplayer.aws.refusals import OutcomeUnknownError, UnreachableError, refusal
 from phplayer.errors import AwsRefusedError, EnvironmentMissingError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def translated(permission: str, region: str, endpoint_url: str) -> Iterator[None
         exceptions.ProxyConnectionError,
         exceptions.SSLError,
     ) as error:
-        raise EnvironmentMissingError(
+        raise UnreachableError(
             f"AWS cannot be reached {where}: {error}", remedy="Check the network, the proxy and --endpoint-url."
         ) from error
     except exceptions.HTTPClientError as error:  # the rest of them break off after the request was sent

@@ -6,15 +6,22 @@ unknown, ``OutcomeUnknownError`` says so and the caller looks before it calls ag
 
 from __future__ import annotations
 
+import contextlib
+import io
+import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from phplayer.aws.buckets import StoredObject
+from phplayer.aws.refusals import ConflictError
 from phplayer.layer import LayerArn
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from phplayer.aws.connection import Connection
+
+_BLOCK = 128 * 1024  # bytes handed to the socket at once, so that progress moves
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +32,7 @@ class LayerVersion:
     description: str
     code_sha256: str = ""  # only when asked for by number: ListLayerVersions does not tell it
     size: int = 0
+    url: str = ""  # where its zip can be had for some minutes; only when asked for by number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,40 +44,71 @@ class LayerContent:
     size: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class Details:
+    """What a new version says of itself."""
+
+    layer: str
+    description: str
+    runtimes: tuple[str, ...]
+    architectures: tuple[str, ...]
+    license_info: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grant:
+    """Who may use a layer version: one account, all accounts of an organization, or everybody."""
+
+    principal: str  # an account's number, or *
+    organization: str = ""
+
+    @property
+    def statement(self) -> str:
+        """The statement's name in the version's policy: the same grant is never added twice."""
+        if self.organization:
+            return f"phplayer-org-{self.organization}"
+        return "phplayer-public" if self.principal == "*" else f"phplayer-account-{self.principal}"
+
+    def __str__(self) -> str:
+        if self.organization:
+            return f"org:{self.organization}"
+        return "everybody" if self.principal == "*" else f"account:{self.principal}"
+
+
 class Layers:
     """The calls about layers."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._current = threading.local()  # .sent: who counts the bytes of this thread's request
 
     def publish(
-        self,
-        region: str,
-        *,
-        layer: str,
-        archive: bytes,
-        description: str,
-        runtimes: tuple[str, ...],
-        architectures: tuple[str, ...],
-        license_info: str,
+        self, region: str, details: Details, content: bytes | StoredObject, *, sent: Callable[[int], None] | None = None
     ) -> LayerVersion:
-        """Publish a new version of the layer.
+        """Publish a new version of the layer; ``sent`` gets the bytes of the request as they go out.
 
         Raises:
             OutcomeUnknownError: the version may exist all the same.
             PhplayerError: it was refused.
 
         """
-        optional = {"LicenseInfo": license_info} if license_info else {}
+        optional = {"LicenseInfo": details.license_info} if details.license_info else {}
+        client = self._connection.client("lambda", region, once=True, prepare=self._count)
         with self._connection.calling("lambda:PublishLayerVersion", region):
-            answer = self._connection.client("lambda", region, once=True).publish_layer_version(
-                LayerName=layer,
-                Content={"ZipFile": archive},
-                Description=description,
-                CompatibleRuntimes=list(runtimes),
-                CompatibleArchitectures=list(architectures),
-                **optional,
-            )
+            self._current.sent = sent
+            try:
+                answer = client.publish_layer_version(
+                    LayerName=details.layer,
+                    Content={"S3Bucket": content.bucket, "S3Key": content.key}
+                    if isinstance(content, StoredObject)
+                    else {"ZipFile": content},
+                    Description=details.description,
+                    CompatibleRuntimes=list(details.runtimes),
+                    CompatibleArchitectures=list(details.architectures),
+                    **optional,
+                )
+            finally:
+                self._current.sent = None
             return _version(answer)
 
     def versions(self, region: str, layer: str) -> Iterator[LayerVersion]:
@@ -80,10 +119,8 @@ class Layers:
 
         """
         with self._connection.calling("lambda:ListLayerVersions", region):
-            pages = (
-                self._connection.client("lambda", region).get_paginator("list_layer_versions").paginate(LayerName=layer)
-            )
-            for page in pages:
+            pages = self._connection.client("lambda", region).get_paginator("list_layer_versions")
+            for page in pages.paginate(LayerName=layer):
                 for item in page.get("LayerVersions", ()):
                     yield _version(item)
 
@@ -95,9 +132,8 @@ class Layers:
 
         """
         with self._connection.calling("lambda:GetLayerVersion", region):
-            return _version(
-                self._connection.client("lambda", region).get_layer_version(LayerName=layer, VersionNumber=number)
-            )
+            client = self._connection.client("lambda", region)
+            return _version(client.get_layer_version(LayerName=layer, VersionNumber=number))
 
     def content(self, arn: LayerArn) -> LayerContent:
         """Return where the content of a layer version is, one of another account's included.
@@ -111,6 +147,53 @@ class Layers:
             content = client.get_layer_version_by_arn(Arn=str(arn))["Content"]
             return LayerContent(url=content["Location"], code_sha256=content["CodeSha256"], size=content["CodeSize"])
 
+    def share(self, arn: LayerArn, grant: Grant) -> bool:
+        """Let others use a layer version; tell whether they could not before.
+
+        Raises:
+            PhplayerError: it was refused.
+
+        """
+        organization = {"OrganizationId": grant.organization} if grant.organization else {}
+        with (
+            contextlib.suppress(ConflictError),
+            self._connection.calling("lambda:AddLayerVersionPermission", arn.region),
+        ):
+            self._connection.client("lambda", arn.region).add_layer_version_permission(
+                LayerName=arn.name,
+                VersionNumber=arn.version,
+                StatementId=grant.statement,
+                Action="lambda:GetLayerVersion",
+                Principal=grant.principal,
+                **organization,
+            )
+            return True
+        return False
+
+    def _count(self, client: Any) -> None:
+        """Have the client's requests read from something that counts: botocore itself tells no progress."""
+
+        def count(request: Any, **_event: object) -> None:
+            sent = getattr(self._current, "sent", None)
+            if sent is not None and isinstance(request.body, bytes):
+                request.body = _Counted(request.body, sent)
+
+        client.meta.events.register("before-send.lambda.PublishLayerVersion", count)
+
+
+class _Counted(io.BytesIO):
+    """Bytes on their way out."""
+
+    def __init__(self, data: bytes, sent: Callable[[int], None]) -> None:
+        super().__init__(data)
+        self._sent = sent
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Return the next block and tell its length."""
+        data = super().read(_BLOCK if size is None or size < 0 or size < _BLOCK else size)
+        self._sent(len(data))
+        return data
+
 
 def _version(answer: Any) -> LayerVersion:
     content = answer.get("Content", {})
@@ -119,4 +202,5 @@ def _version(answer: Any) -> LayerVersion:
         description=answer.get("Description", ""),
         code_sha256=content.get("CodeSha256", ""),
         size=content.get("CodeSize", 0),
+        url=content.get("Location", ""),
     )

@@ -40,6 +40,7 @@ class Console:
     def __init__(self, *, as_json: bool = False, debug: bool = False) -> None:
         self.as_json = as_json
         self.debug = debug
+        self._answered = False  # whether the result is out: with --json nothing may follow it
         self._out: rich.console.Console | None = None
         self._err: rich.console.Console | None = None
         self._progress: Progress | None = None
@@ -65,6 +66,7 @@ class Console:
     def result(self, document: dict[str, Any], *renderables: RenderableType) -> None:
         """Print the command's result: the document with ``--json``, else the renderables."""
         self.close()
+        self._answered = True
         if self.as_json:
             sys.stdout.write(json.dumps({"schema_version": SCHEMA_VERSION, **document}, indent=2) + "\n")
             sys.stdout.flush()
@@ -153,6 +155,8 @@ class Console:
     def interrupted(self) -> None:
         """Say that Ctrl-C was heard and that nothing is lost."""
         self.close()
+        if self.as_json and self._answered:
+            return
         if self.as_json:
             document = {"message": "Interrupted.", "remedy": "", "exit_code": INTERRUPTED, "log": None, "details": []}
             sys.stdout.write(json.dumps({"schema_version": SCHEMA_VERSION, "error": document}, indent=2) + "\n")

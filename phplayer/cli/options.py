@@ -44,8 +44,9 @@ Only = Annotated[
 
 Region = Annotated[
     list[str] | None,
-    typer.Option("--region", "-r", metavar="REGION", help="Region to work in; repeatable. [publish.regions]"),
+    typer.Option("--region", "-r", metavar="REGION", help="Region or pattern ('eu-*'); repeatable. [publish.regions]"),
 ]
+AllRegions = Annotated[bool, typer.Option("--all-regions", help="Every region that the account has opted into.")]
 EndpointUrl = Annotated[
     str | None,
     typer.Option("--endpoint-url", metavar="URL", help="Another endpoint than AWS. [publish.endpoint_url]"),

@@ -7,28 +7,40 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from phplayer.cli import options
+from phplayer.cli import interruption, options
 from phplayer.cli.console import Console, file_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from phplayer.aws import Aws, Identity
+    from phplayer.errors import PhplayerError
     from phplayer.publishing import Outcome, Result
+    from phplayer.publishing.destination import Destination
     from phplayer.settings import Settings
 
 _GAP = 3  # columns between two cells of a table on a terminal
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be published, and change nothing.")]
+Bucket = Annotated[
+    str | None,
+    typer.Option("--s3-bucket", metavar="NAME", help="For archives over 50 MB; {region}, {account}. [publish.bucket]"),
+]
+CreateBucket = Annotated[bool, typer.Option("--create-bucket", help="Make the bucket where it is missing.")]
+KeepUpload = Annotated[bool, typer.Option("--keep-upload", help="Leave the archive in the bucket.")]
 
 
 def publish(
     context: typer.Context,
     region: options.Region = None,
+    all_regions: options.AllRegions = False,
     endpoint_url: options.EndpointUrl = None,
     profile: options.Profile = None,
     ledger: options.Ledger = None,
     output: options.Output = None,
+    s3_bucket: Bucket = None,
+    create_bucket: CreateBucket = False,
+    keep_upload: KeepUpload = False,
     dry_run: DryRun = False,
     _json: options.Json = False,
     _debug: options.Debug = False,
@@ -45,10 +57,11 @@ def publish(
     console = Console.of(context)
     settings = Settings.load(
         flags={
-            "publish.regions": region or None,
+            "publish.regions": options.split(region),
             "publish.endpoint_url": endpoint_url,
             "publish.profile": profile,
             "publish.ledger": ledger and ledger.absolute(),
+            "publish.bucket": s3_bucket,
             "build.output": output and output.absolute(),
         }
     )
@@ -59,37 +72,55 @@ def publish(
     from phplayer.aws import Aws
 
     aws = Aws(profile=settings.text("publish.profile"), endpoint_url=settings.text("publish.endpoint_url"))
-    regions = _regions(settings, aws)
-    identity = aws.identity(regions[0])
-    endpoint = aws.endpoint(regions[0])
-    at = "" if endpoint == ledgers.AWS_ENDPOINT else f" at {endpoint}"
-    console.note(f"Publishing to account {identity.account} as {identity.principal}{at}")
+    where = _destination(console, settings, aws, all_regions=all_regions)
+    steps = publishing.plan(
+        archives,
+        where.regions,
+        recorded,
+        endpoint=where.endpoint,
+        account=where.identity.account,
+        bucket=settings.text("publish.bucket"),
+    )
+    with interruption.stopping(console) as stopping:
+        terms = publishing.Terms(
+            home=where.home,
+            create_bucket=create_bucket,
+            keep_upload=keep_upload,
+            patience=settings.number("publish.patience"),
+            stopping=stopping,
+        )
+        if dry_run:
+            result = publishing.preview(steps, aws, terms=terms, listen=console.listen)
+        else:
+            result = publishing.execute(steps, aws, ledger_path, terms=terms, listen=console.listen)
+    document = {"endpoint": where.endpoint, "ledger": str(ledger_path), "dry_run": dry_run}
+    _report(console, result, where.identity, document, stopped=stopping.is_set())
 
-    steps = publishing.plan(archives, regions, recorded, endpoint=endpoint, account=identity.account)
-    if dry_run:
-        result = publishing.preview(steps, aws, listen=console.listen)
-    else:
-        result = publishing.execute(steps, aws, ledger_path, listen=console.listen)
-    _report(console, result, identity, {"endpoint": endpoint, "ledger": str(ledger_path), "dry_run": dry_run})
 
-
-def _regions(settings: Settings, aws: Aws) -> tuple[str, ...]:
-    """Return where to publish: the settings, else where AWS's own configuration points."""
-    from phplayer.aws import check_regions
+def _destination(console: Console, settings: Settings, aws: Aws, *, all_regions: bool) -> Destination:
+    """Find out where to publish and say as whom: the settings, else where AWS's own configuration points."""
+    from phplayer import ledger
     from phplayer.errors import UsageError
+    from phplayer.publishing.destination import destination
 
-    names = settings.texts("publish.regions") or (os.environ.get("AWS_REGION") or aws.default_region,)
+    default = os.environ.get("AWS_REGION") or aws.default_region
+    names = ("*",) if all_regions else options.split(list(settings.texts("publish.regions"))) or (default,)
     if not names[0]:
         raise UsageError(
             "No region to publish to.",
-            remedy="Pass --region eu-central-1 (repeatable), or set publish.regions in phplayer.toml, or AWS_REGION.",
+            remedy="Pass --region eu-central-1 (repeatable, or a pattern such as 'eu-*') or --all-regions, or set "
+            "publish.regions in phplayer.toml, or AWS_REGION.",
         )
-    return check_regions(names)
+    where = destination(names, aws, default=default, listen=console.listen)
+    at = "" if where.endpoint == ledger.AWS_ENDPOINT else f" at {where.endpoint}"
+    several = f", {len(where.regions)} regions" if len(where.regions) > 1 else f", {where.regions[0]}"
+    console.note(f"Publishing to account {where.identity.account} as {where.identity.principal}{at}{several}")
+    return where
 
 
-def _report(console: Console, result: Result, identity: Identity, document: dict[str, Any]) -> None:
+def _report(console: Console, result: Result, identity: Identity, document: dict[str, Any], *, stopped: bool) -> None:
     """Print what happened and end with the exit code that says whether all went well."""
-    error = result.error
+    error = _stopped(result) if stopped else result.error
     document = {
         "account": identity.account,
         "principal": identity.principal,
@@ -102,6 +133,20 @@ def _report(console: Console, result: Result, identity: Identity, document: dict
     console.result(document, *_renderables(console, result))
     if error is not None:
         raise error
+
+
+def _stopped(result: Result) -> PhplayerError:
+    """Return what the command ends with after Ctrl-C."""
+    from phplayer.errors import StoppedError
+
+    undone = len(result.not_started) + len(result.failures)
+    return StoppedError(
+        f"Interrupted: {undone} of {len(result.outcomes)} layer versions are not published."
+        if undone
+        else "Interrupted, but every layer version had been under way and is published.",
+        remedy="Run the same command to go on: what is published is recorded and not published again.",
+        details=result.error.details if result.error is not None else (),
+    )
 
 
 def _renderables(console: Console, result: Result) -> Iterator[Any]:
@@ -123,22 +168,24 @@ def _row(outcome: Outcome) -> tuple[str, ...]:
         place.layer,
         place.region,
         version,
-        outcome.happened,
+        outcome.told,
         file_size(outcome.step.archive.size),
         str(arn) if arn is not None else "-",
     )
 
 
 def _layer(outcome: Outcome) -> dict[str, Any]:
-    arn, archive, error = outcome.arn, outcome.step.archive, outcome.error
+    arn, step, error = outcome.arn, outcome.step, outcome.error
     return {
-        "layer": outcome.step.place.layer,
-        "kind": archive.kind,
-        "region": outcome.step.place.region,
+        "layer": step.place.layer,
+        "kind": step.archive.kind,
+        "region": step.place.region,
         "version": arn.version if arn is not None else None,
         "arn": str(arn) if arn is not None else None,
-        "size": archive.size,
-        "code_sha256": archive.code_sha256,
+        "size": step.archive.size,
+        "code_sha256": step.archive.code_sha256,
         "happened": outcome.happened.name.lower(),
+        "remarks": list(outcome.remarks),
+        "upload": str(step.upload) if step.upload is not None else None,
         "error": Console.error_document(error) if error is not None else None,
     }

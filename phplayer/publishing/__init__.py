@@ -7,21 +7,27 @@ others, so that running again completes what is missing.
 
 Content counts as published when the ledger has its CodeSha256, or when AWS has it: ListLayerVersions does not tell
 the digest, so the build key in each version's description narrows the search and GetLayerVersion decides.
+
+``planning`` is the plan, ``execute`` carries it out, ``running`` does so side by side; ``turns`` keeps publishers out
+of each other's way, ``lookup`` looks for content, ``uploads`` is the way through S3 and ``sending`` the call itself.
 """
 
 from __future__ import annotations
 
-from phplayer.publishing.execute import CONCURRENCY, execute, preview
+from phplayer.publishing.execute import PATIENCE, Terms, execute, preview
 from phplayer.publishing.outcome import Happened, Outcome, Result
 from phplayer.publishing.planning import DIRECT_UPLOAD_LIMIT, Step, plan
+from phplayer.publishing.running import CONCURRENCY
 
 __all__ = [
     "CONCURRENCY",
     "DIRECT_UPLOAD_LIMIT",
+    "PATIENCE",
     "Happened",
     "Outcome",
     "Result",
     "Step",
+    "Terms",
     "execute",
     "plan",
     "preview",

@@ -5,159 +5,172 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from phplayer import ledger
-from phplayer import version_metadata as metadata
-from phplayer.aws.refusals import OutcomeUnknownError
-from phplayer.errors import AwsRefusedError, PhplayerError, UsageError
-from phplayer.events import PhaseFinished, PhaseStarted, Warned, unheard
+from phplayer.errors import UsageError
+from phplayer.events import unheard
 from phplayer.layer import LayerArn
-from phplayer.publishing.lookup import find
+from phplayer.publishing import running, uploads
+from phplayer.publishing.lookup import find, find_patiently
 from phplayer.publishing.outcome import Happened, Outcome, Result
+from phplayer.publishing.sending import Sending, send
+from phplayer.publishing.turns import Note, turn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from phplayer.aws import LayerVersion
     from phplayer.events import Listener
-    from phplayer.ledger import LedgerKey
     from phplayer.publishing.lookup import Client
     from phplayer.publishing.planning import Step
 
-CONCURRENCY = 8
-"""Steps at once. Each may hold its archive twice (as bytes and in base64), so this bounds memory too."""
+PATIENCE = 20.0
+"""Seconds until a call without an answer counts as one without effect, when AWS lists no version by then."""
 
 
-def preview(steps: Sequence[Step], client: Client, *, listen: Listener = unheard) -> Result:
+@dataclass(frozen=True, kw_only=True)
+class Terms:
+    """How a plan is carried out."""
+
+    home: str = ""  # a region in which the credentials are known to be good
+    create_bucket: bool = False
+    keep_upload: bool = False
+    patience: float = PATIENCE
+    stopping: threading.Event = field(default_factory=threading.Event, compare=False)  # set by Ctrl-C
+
+
+def preview(steps: Sequence[Step], client: Client, *, terms: Terms | None = None, listen: Listener = unheard) -> Result:
     """Say what ``execute`` would do; only reads."""
+    terms = terms or Terms()
 
-    def look(step: Step) -> Outcome:
+    def look(step: Step, _tell: Listener) -> Outcome:
+        sharing = tuple(f"would share with {grant}" for grant in step.grants)
         if step.recorded is not None:
-            return _outcome(step, Happened.UNCHANGED, LayerArn.parse(step.recorded.arn))
+            arn = LayerArn.parse(step.recorded.arn)
+            remarks = ("recorded in the ledger", *sharing)
+            return Outcome(step=step, happened=Happened.UNCHANGED, arn=arn, remarks=remarks)
         found = find(step, client)
         if found is not None:
-            return _outcome(step, Happened.WOULD_RECORD, found.arn)
-        return _outcome(step, Happened.WOULD_PUBLISH, None)
+            return Outcome(step=step, happened=Happened.WOULD_RECORD, arn=found.arn, remarks=sharing)
+        remarks = sharing
+        if step.upload is not None:
+            exists = uploads.bucket_exists(step, step.upload, client, create=terms.create_bucket)
+            new = "" if exists else " (would be made)"
+            remarks = (f"through s3://{step.upload.bucket}{new}", *sharing)
+        return Outcome(step=step, happened=Happened.WOULD_PUBLISH, remarks=remarks)
 
-    return _run(steps, look, listen)
+    return running.run(steps, look, home=terms.home, stopping=terms.stopping, listen=listen)
 
 
-def execute(steps: Sequence[Step], client: Client, ledger_path: Path, *, listen: Listener = unheard) -> Result:
+def execute(
+    steps: Sequence[Step],
+    client: Client,
+    ledger_path: Path,
+    *,
+    terms: Terms | None = None,
+    listen: Listener = unheard,
+) -> Result:
     """Publish what is missing and record every ARN; failures are in the result.
 
-    On Ctrl-C the calls that are under way are finished and recorded, the others are not begun.
+    Once ``terms.stopping`` is set, calls that are under way are finished and recorded and the rest is not begun.
     """
-
-    def carry_out(step: Step) -> Outcome:
-        if step.recorded is not None:
-            if not step.recorded.current:
-                _record(step, LayerArn.parse(step.recorded.arn), ledger_path)
-            return _outcome(step, Happened.UNCHANGED, LayerArn.parse(step.recorded.arn))
-        found, happened = find(step, client), Happened.FOUND
-        if found is None:
-            found, happened = _publish(step, client), Happened.PUBLISHED
-        _record(step, found.arn, ledger_path)
-        return _outcome(step, happened, found.arn)
-
-    return _run(steps, carry_out, listen)
+    terms = terms or Terms()
+    execution = _Execution(client=client, ledger_path=ledger_path, terms=terms)
+    return running.run(steps, execution.carry_out, home=terms.home, stopping=terms.stopping, listen=listen)
 
 
-def _run(steps: Sequence[Step], work: Callable[[Step], Outcome], listen: Listener) -> Result:
-    """Run the steps concurrently. Only this thread tells the listener anything."""
-    stopping = threading.Event()
+@dataclass(frozen=True, kw_only=True)
+class _Execution:
+    client: Client
+    ledger_path: Path
+    terms: Terms
+    memory: running.Memory = field(default_factory=running.Memory)
 
-    def guarded(step: Step) -> Outcome:
-        if stopping.is_set():
-            return _outcome(step, Happened.NOT_STARTED, None)
+    def carry_out(self, step: Step, tell: Listener) -> Outcome:
         begun = time.monotonic()
-        try:
-            outcome = work(step)
-        except PhplayerError as error:
-            return Outcome(step=step, happened=Happened.FAILED, error=error, seconds=time.monotonic() - begun)
-        return Outcome(step=step, happened=outcome.happened, arn=outcome.arn, seconds=time.monotonic() - begun)
+        settled = self._settle(step, tell)
+        return Outcome(
+            step=step,
+            happened=settled.happened,
+            arn=settled.arn,
+            remarks=settled.remarks,
+            seconds=time.monotonic() - begun,
+        )
 
-    done: dict[LedgerKey, Outcome] = {}
-    with ThreadPoolExecutor(max_workers=CONCURRENCY, thread_name_prefix="publish") as pool:
-        try:
-            futures = []
-            for step in steps:
-                futures.append(pool.submit(guarded, step))
-                listen(PhaseStarted(subject=step.place.region, phase=step.place.layer))
-            for future in as_completed(futures):
-                outcome = future.result()
-                done[outcome.step.place] = outcome
-                _tell(outcome, listen)
-        except BaseException:  # Ctrl-C, or a defect: what AWS has begun is finished and recorded
-            stopping.set()
-            pool.shutdown(wait=False, cancel_futures=True)
-            listen(Warned(message="Stopping: calls that are under way are finished and recorded."))
-            raise
-    return Result(outcomes=tuple(done[step.place] for step in steps))
+    def _settle(self, step: Step, tell: Listener) -> Outcome:
+        """Come to the ARN of the version that has this content."""
+        if step.recorded is not None:
+            return self._recorded(step, step.recorded)
+        with turn(step, self.terms.stopping) as mine:
+            if not mine:
+                return Outcome(step=step, happened=Happened.NOT_STARTED)
+            meanwhile = ledger.read(self.ledger_path).find(step.place, step.archive.code_sha256)
+            if meanwhile is not None:  # by another publisher, since the plan was made
+                return self._recorded(step, meanwhile)
+            note, happened = Note(step), Happened.FOUND
+            since = note.since()
+            until = 0.0 if since is None else since + self.terms.patience
+            found = find_patiently(step, self.client, until=until, stopping=self.terms.stopping)
+            remarks: tuple[str, ...] = ()
+            if found is None:
+                if self.terms.stopping.is_set():
+                    return Outcome(step=step, happened=Happened.NOT_STARTED)
+                found, happened = self._publish(step, note, tell), Happened.PUBLISHED
+                remarks = (f"through {step.upload.bucket}",) if step.upload is not None else ()
+            self._record(step, found.arn)
+            note.remove()
+        return Outcome(step=step, happened=happened, arn=found.arn, remarks=remarks)
 
+    def _recorded(self, step: Step, entry: ledger.Entry) -> Outcome:
+        arn = LayerArn.parse(entry.arn)
+        if not entry.current:
+            self._record(step, arn)
+        return Outcome(step=step, happened=Happened.UNCHANGED, arn=arn)
 
-def _tell(outcome: Outcome, listen: Listener) -> None:
-    place = outcome.step.place
-    version = f", version {outcome.arn.version}" if outcome.arn is not None else ""
-    told = f"failed: {outcome.error.message}" if outcome.error is not None else f"{outcome.happened}{version}"
-    listen(PhaseFinished(subject=place.region, phase=place.layer, seconds=outcome.seconds, outcome=told))
+    def _publish(self, step: Step, note: Note, tell: Listener) -> LayerVersion:
+        terms = self.terms
+        how = Sending(client=self.client, patience=terms.patience, stopping=terms.stopping)
+        if step.upload is None:
+            with self.memory.holding(step.archive.size):
+                data = step.archive.path.read_bytes()
+                _check(step, hashlib.sha256(data))
+                return send(step, data, note, how, tell)
+        with step.archive.path.open("rb") as file:
+            _check(step, hashlib.file_digest(file, "sha256"))
+        with uploads.uploaded(
+            step, step.upload, self.client, create=terms.create_bucket, keep=terms.keep_upload, tell=tell
+        ) as stored:
+            return send(step, stored, note, how, tell)
 
-
-def _publish(step: Step, client: Client) -> LayerVersion:
-    manifest = step.archive.manifest
-    data = step.archive.path.read_bytes()
-    if hashlib.sha256(data).hexdigest() != step.archive.sha256:
-        raise UsageError(f"{step.archive.path} changed while it was being published.", remedy="Publish it again.")
-    try:
-        made = client.layers.publish(
-            step.place.region,
+    def _record(self, step: Step, arn: LayerArn) -> None:
+        manifest = step.archive.manifest
+        entry = ledger.Entry(
+            endpoint=step.place.endpoint,
+            account=step.place.account,
+            region=step.place.region,
             layer=step.place.layer,
-            archive=data,
-            description=metadata.description(manifest),
-            runtimes=(manifest.lambda_runtime,),
-            architectures=metadata.architectures(manifest),
-            license_info=metadata.license_info(manifest),
+            version=arn.version,
+            arn=str(arn),
+            kind=step.archive.kind,
+            php=manifest.php,
+            architecture=manifest.architecture,
+            lambda_runtime=manifest.lambda_runtime,
+            key=manifest.key,
+            code_sha256=step.archive.code_sha256,
+            size=step.archive.size,
         )
-    except OutcomeUnknownError:
-        found = find(step, client)
-        if found is None:
-            raise
-        return found
-    if made.code_sha256 != step.archive.code_sha256:
-        raise AwsRefusedError(
-            f"{made.arn} does not hold what was sent: CodeSha256 {made.code_sha256}, not {step.archive.code_sha256}.",
-            remedy="Delete that version and publish again.",
-        )
-    return made
+        try:
+            ledger.record(self.ledger_path, entry)
+        except OSError as error:
+            raise UsageError(
+                f"{arn} exists, but {self.ledger_path} cannot be written: {error.strerror or error}.",
+                remedy="Make room or correct its permissions, then publish again: the version is found and recorded.",
+            ) from error
 
 
-def _record(step: Step, arn: LayerArn, ledger_path: Path) -> None:
-    manifest = step.archive.manifest
-    entry = ledger.Entry(
-        endpoint=step.place.endpoint,
-        account=step.place.account,
-        region=step.place.region,
-        layer=step.place.layer,
-        version=arn.version,
-        arn=str(arn),
-        kind=step.archive.kind,
-        php=manifest.php,
-        architecture=manifest.architecture,
-        lambda_runtime=manifest.lambda_runtime,
-        key=manifest.key,
-        code_sha256=step.archive.code_sha256,
-        size=step.archive.size,
-    )
-    try:
-        ledger.record(ledger_path, entry)
-    except OSError as error:
-        raise UsageError(
-            f"{arn} exists, but {ledger_path} cannot be written: {error.strerror or error}.",
-            remedy="Make room or correct its permissions, then publish again: the version is found and recorded.",
-        ) from error
-
-
-def _outcome(step: Step, happened: Happened, arn: LayerArn | None) -> Outcome:
-    return Outcome(step=step, happened=happened, arn=arn)
+def _check(step: Step, digest: hashlib._Hash) -> None:
+    if digest.hexdigest() != step.archive.sha256:
+        raise UsageError(f"{step.archive.path} changed while it was being published.", remedy="Publish it again.")

@@ -33,9 +33,15 @@ class Outcome:
 
     step: Step
     happened: Happened
-    arn: LayerArn | None = None
+    arn: LayerArn | None = None  # a failed step can have one: published, but not shared
     error: PhplayerError | None = field(default=None, compare=False)
     seconds: float = field(default=0.0, compare=False)
+    remarks: tuple[str, ...] = ()  # what else was done, or would be
+
+    @property
+    def told(self) -> str:
+        """What happened in a few words."""
+        return ", ".join((str(self.happened), *self.remarks))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,8 +52,13 @@ class Result:
 
     @property
     def failures(self) -> tuple[Outcome, ...]:
-        """The steps that did not come to an ARN."""
+        """The steps that did not come to their end."""
         return tuple(outcome for outcome in self.outcomes if outcome.happened is Happened.FAILED)
+
+    @property
+    def not_started(self) -> tuple[Outcome, ...]:
+        """The steps that Ctrl-C left undone."""
+        return tuple(outcome for outcome in self.outcomes if outcome.happened is Happened.NOT_STARTED)
 
     @property
     def error(self) -> PhplayerError | None:
@@ -73,7 +84,14 @@ class Result:
 
 
 def _details(failures: Sequence[Outcome]) -> Iterator[str]:
+    """Yield a line for each failure, and once for each reason what AWS said and what to do."""
+    told = set()
     for outcome in failures:
-        if outcome.error is not None:
-            yield f"{outcome.step.title}: {outcome.error.message}"
-            yield from (f"  {line}" for line in outcome.error.details)
+        error = outcome.error
+        if error is None:
+            continue
+        yield f"{outcome.step.title}: {error.message}"
+        more = (*error.details, f"fix: {error.remedy}")
+        if more not in told:
+            told.add(more)
+            yield from (f"  {line}" for line in more)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import string
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from phplayer import ledger
+from phplayer.aws.buckets import StoredObject
 from phplayer.errors import PolicyRefusedError, UsageError
 from phplayer.layer import LayerName
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from phplayer.aws import Grant
     from phplayer.layer import LayerArchive
     from phplayer.ledger import Entry, Ledger, LedgerKey
 
@@ -26,6 +29,8 @@ class Step:
     archive: LayerArchive
     place: LedgerKey
     recorded: Entry | None  # the same content, as the ledger has it
+    upload: StoredObject | None = None  # where the archive goes first, when a request cannot hold it
+    grants: tuple[Grant, ...] = ()
 
     @property
     def title(self) -> str:
@@ -34,13 +39,20 @@ class Step:
 
 
 def plan(
-    archives: Sequence[LayerArchive], regions: Sequence[str], recorded: Ledger, *, endpoint: str, account: str
+    archives: Sequence[LayerArchive],
+    regions: Sequence[str],
+    recorded: Ledger,
+    *,
+    endpoint: str,
+    account: str,
+    bucket: str = "",
+    grants: tuple[Grant, ...] = (),
 ) -> tuple[Step, ...]:
-    """Set every archive against every region and the ledger.
+    """Set every archive against every region and the ledger. ``bucket`` is a pattern with {region} and {account}.
 
     Raises:
-        UsageError: two different archives have the same layer name, or a manifest's name is none.
-        PolicyRefusedError: an archive that is not recorded everywhere is too large to be uploaded.
+        UsageError: two different archives have the same layer name, or a manifest's name or the bucket's is none.
+        PolicyRefusedError: an archive that is not recorded everywhere is too large for a request, and no bucket named.
 
     """
     distinct: dict[LayerName, LayerArchive] = {}
@@ -55,12 +67,45 @@ def plan(
     for region in regions:
         for name, archive in distinct.items():
             place = ledger.LedgerKey(endpoint=endpoint, account=account, region=region, layer=str(name))
-            steps.append(Step(archive=archive, place=place, recorded=recorded.find(place, archive.code_sha256)))
-    for step in steps:
-        if step.recorded is None and step.archive.size > DIRECT_UPLOAD_LIMIT:
-            raise PolicyRefusedError(
-                f"{step.archive.path} has {step.archive.size / 1024**2:.1f} MiB; Lambda takes at most "
-                f"{DIRECT_UPLOAD_LIMIT / 1024**2:.0f} MiB in one request.",
-                remedy="Build it with fewer extensions or packages.",
-            )
+            before = recorded.find(place, archive.code_sha256)
+            upload = _upload(archive, place, bucket) if before is None else None
+            steps.append(Step(archive=archive, place=place, recorded=before, upload=upload, grants=grants))
     return tuple(steps)
+
+
+def _upload(archive: LayerArchive, place: LedgerKey, bucket: str) -> StoredObject | None:
+    """Return where the archive has to be put before Lambda can have it, None when it fits into the request."""
+    named = bucket_name(bucket, region=place.region, account=place.account) if bucket else ""
+    if archive.size <= DIRECT_UPLOAD_LIMIT:
+        return None
+    if not named:
+        raise PolicyRefusedError(
+            f"{archive.path} has {archive.size / 1024**2:.1f} MiB; Lambda takes at most "
+            f"{DIRECT_UPLOAD_LIMIT / 1024**2:.0f} MiB in one request.",
+            remedy="Send it through S3: --s3-bucket 'layers-{account}-{region}' --create-bucket; or build it with "
+            "fewer extensions or packages.",
+        )
+    return StoredObject(bucket=named, key=f"phplayer/{place.layer}/{archive.sha256}.zip")
+
+
+def bucket_name(pattern: str, *, region: str, account: str) -> str:
+    """Return the bucket that a pattern means in a region.
+
+    Raises:
+        UsageError: it has other parts than {region} and {account}, or what comes out cannot name a bucket
+            (https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html).
+
+    """
+    try:
+        name = pattern.format(region=region, account=account)
+    except (KeyError, IndexError, ValueError, AttributeError) as error:
+        raise UsageError(
+            f"{pattern!r} is no pattern for a bucket's name.", remedy="It may hold {region} and {account}."
+        ) from error
+    allowed = set(string.ascii_lowercase + string.digits + ".-")
+    if not 3 <= len(name) <= 63 or set(name) - allowed or name[0] in ".-" or name[-1] in ".-":  # noqa: PLR2004
+        raise UsageError(
+            f"{name!r} cannot name a bucket.",
+            remedy="Use 3 to 63 lower-case letters, digits and hyphens, such as layers-{account}-{region}.",
+        )
+    return name

@@ -10,7 +10,7 @@ from botocore.stub import Stubber
 
 from phplayer import aws
 from phplayer.aws import Aws
-from phplayer.aws.refusals import OutcomeUnknownError
+from phplayer.aws.refusals import CredentialsUnknownError, OutcomeUnknownError, ThrottledError, UnreachableError
 from phplayer.errors import AwsRefusedError, EnvironmentMissingError, PhplayerError, UsageError
 
 REGION = "eu-west-1"
@@ -53,12 +53,14 @@ def stub(client: Aws) -> Iterator[Callable[..., Stubber]]:
 def publish(client: Aws) -> aws.LayerVersion:
     return client.layers.publish(
         REGION,
-        layer="php-84-x86_64",
-        archive=b"zip",
-        description="PHP 8.4.24",
-        runtimes=("provided.al2023",),
-        architectures=("x86_64",),
-        license_info="PHP-3.01",
+        aws.Details(
+            layer="php-84-x86_64",
+            description="PHP 8.4.24",
+            runtimes=("provided.al2023",),
+            architectures=("x86_64",),
+            license_info="PHP-3.01",
+        ),
+        b"zip",
     )
 
 
@@ -107,9 +109,9 @@ def test_versions_come_from_every_page(client: Aws, stub: Callable[..., Stubber]
     [
         ("AccessDeniedException", 403, AwsRefusedError, "lack lambda:PublishLayerVersion in eu-west-1"),
         ("ExpiredTokenException", 403, AwsRefusedError, "expired"),
-        ("UnrecognizedClientException", 403, AwsRefusedError, "not accepted"),
+        ("UnrecognizedClientException", 403, CredentialsUnknownError, "not accepted"),
         ("InvalidSignatureException", 403, AwsRefusedError, "signature"),
-        ("TooManyRequestsException", 429, AwsRefusedError, "throttling"),
+        ("TooManyRequestsException", 429, ThrottledError, "throttling"),
         ("CodeStorageExceededException", 400, AwsRefusedError, "storage"),
         ("RequestEntityTooLargeException", 413, AwsRefusedError, "too large"),
         ("InvalidParameterValueException", 400, AwsRefusedError, "what AWS wrote"),
@@ -131,10 +133,10 @@ def test_a_refusal_says_what_where_and_what_to_do(
 @pytest.mark.parametrize(
     ("raised", "error"),
     [
-        (botocore.exceptions.EndpointConnectionError(endpoint_url="https://x"), EnvironmentMissingError),
-        (botocore.exceptions.ConnectTimeoutError(endpoint_url="https://x"), EnvironmentMissingError),
-        (botocore.exceptions.ProxyConnectionError(proxy_url="http://p"), EnvironmentMissingError),
-        (botocore.exceptions.SSLError(endpoint_url="https://x", error=ValueError("e")), EnvironmentMissingError),
+        (botocore.exceptions.EndpointConnectionError(endpoint_url="https://x"), UnreachableError),
+        (botocore.exceptions.ConnectTimeoutError(endpoint_url="https://x"), UnreachableError),
+        (botocore.exceptions.ProxyConnectionError(proxy_url="http://p"), UnreachableError),
+        (botocore.exceptions.SSLError(endpoint_url="https://x", error=ValueError("e")), UnreachableError),
         (botocore.exceptions.ReadTimeoutError(endpoint_url="https://x"), OutcomeUnknownError),
         (botocore.exceptions.ConnectionClosedError(endpoint_url="https://x"), OutcomeUnknownError),
         (botocore.exceptions.NoCredentialsError(), EnvironmentMissingError),

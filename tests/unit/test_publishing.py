@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from phplayer import ledger, publishing
-from phplayer.aws import LayerVersion
-from phplayer.aws.refusals import OutcomeUnknownError
+from phplayer.aws import Details, Grant, LayerVersion, StoredObject
+from phplayer.aws.refusals import NotFoundError, OutcomeUnknownError
 from phplayer.errors import AwsRefusedError, PolicyRefusedError, PublishedInPartError, UsageError
-from phplayer.events import Event, PhaseFinished, PhaseStarted
+from phplayer.events import Event, PhaseFinished
 from phplayer.layer import LayerArchive, LayerArn
 from phplayer.ledger import Ledger
-from phplayer.publishing import Happened, Result, Step
+from phplayer.publishing import Happened, Result, Step, Terms, planning, sending
 from tests.layers import archive, runtime_manifest, vendor_manifest
 
 ACCOUNT = "123456789012"
@@ -26,6 +26,10 @@ REGIONS = ("eu-west-1", "us-east-1")
 @pytest.fixture(autouse=True)
 def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PHPLAYER_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(sending, "FIRST_PAUSE", 0.001)
+
+
+QUICK = Terms(patience=0.01)
 
 
 @pytest.fixture
@@ -50,6 +54,8 @@ class FakeAws:
     after: Callable[[str], None] = lambda _region: None
     digest: str = ""  # what it claims to hold, when not what was sent
     held: dict[tuple[str, str], list[LayerVersion]] = field(default_factory=dict)
+    objects: dict[str, dict[str, bytes]] = field(default_factory=dict)
+    grants: set[tuple[LayerArn, Grant]] = field(default_factory=set)
     calls: list[str] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -57,9 +63,42 @@ class FakeAws:
     def layers(self) -> FakeAws:
         return self
 
+    @property
+    def buckets(self) -> FakeAws:
+        return self
+
+    def check(self, region: str, bucket: str, account: str) -> None:
+        self.calls.append(f"check {region} {bucket} {account}")
+        if bucket not in self.objects:
+            raise NotFoundError(f"There is no bucket {bucket}.", remedy="Make it.")
+
+    def create(self, region: str, bucket: str) -> None:
+        self.calls.append(f"create {region} {bucket}")
+        self.objects[bucket] = {}
+
+    def upload(
+        self, region: str, path: Path, to: StoredObject, *, account: str, progress: Callable[[int], None]
+    ) -> None:
+        self.calls.append(f"upload {region} {to.bucket} {account}")
+        self.objects[to.bucket][to.key] = path.read_bytes()
+        progress(path.stat().st_size)
+
+    def remove(self, region: str, stored: StoredObject, *, account: str) -> None:
+        self.calls.append(f"remove {region} {stored.bucket} {account}")
+        del self.objects[stored.bucket][stored.key]
+
+    def share(self, arn: LayerArn, grant: Grant) -> bool:
+        new = (arn, grant) not in self.grants
+        self.grants.add((arn, grant))
+        return new
+
     def publish(
-        self, region: str, *, layer: str, archive: bytes, description: str, **_described: object
+        self, region: str, details: Details, content: bytes | StoredObject, *, sent: Callable[[int], None] | None = None
     ) -> LayerVersion:
+        layer, description = details.layer, details.description
+        archive = self.objects[content.bucket][content.key] if isinstance(content, StoredObject) else content
+        if sent is not None:
+            sent(len(archive) * 4 // 3)
         self.before(region)
         with self.lock:
             self.calls.append(f"publish {region} {layer}")
@@ -134,7 +173,7 @@ def test_a_manifest_with_a_name_that_lambda_refuses_is_refused(tmp_path: Path, p
 def test_an_archive_over_the_limit_is_refused_before_anything_is_sent(
     archives: tuple[LayerArchive, ...], path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(publishing.planning, "DIRECT_UPLOAD_LIMIT", archives[0].size - 1)
+    monkeypatch.setattr(planning, "DIRECT_UPLOAD_LIMIT", archives[0].size - 1)
     with pytest.raises(PolicyRefusedError, match="at most"):
         plan(archives, path)
 
@@ -252,7 +291,7 @@ def test_after_an_unknown_outcome_the_version_is_looked_for(archives: tuple[Laye
 
 def test_an_unknown_outcome_that_came_to_nothing_is_a_failure(archives: tuple[LayerArchive, ...], path: Path) -> None:
     aws = FakeAws(before=in_region("eu-west-1", OutcomeUnknownError("no answer", remedy="again")))
-    result = publishing.execute(plan(archives[:1], path), aws, path)
+    result = publishing.execute(plan(archives[:1], path), aws, path, terms=QUICK)
     assert happened(result) == [Happened.FAILED, Happened.PUBLISHED]
 
 
@@ -292,30 +331,25 @@ def test_an_arn_that_cannot_be_recorded_is_told_and_found_again(
 
 
 def test_ctrl_c_finishes_and_records_what_is_under_way(archives: tuple[LayerArchive, ...], path: Path) -> None:
-    regions = tuple(f"xx-test-{number}" for number in range(30))
-    begun, go_on = threading.Semaphore(0), threading.Event()
+    regions = tuple(f"xx-test-{number}" for number in range(publishing.CONCURRENCY + 10))
+    begun = threading.Barrier(publishing.CONCURRENCY)
+    terms = Terms()
 
     def wait(_region: str) -> None:
-        begun.release()
-        go_on.wait(10)
-
-    def press(event: Event) -> None:
-        if isinstance(event, PhaseStarted) and event.subject == regions[-1]:
-            for _ in range(publishing.CONCURRENCY):
-                begun.acquire(timeout=10)
-            threading.Timer(0.05, go_on.set).start()
-            raise KeyboardInterrupt
+        begun.wait(60)
+        terms.stopping.set()  # what Ctrl-C does, once as many calls as can be are under way
 
     aws = FakeAws(before=wait)
-    with pytest.raises(KeyboardInterrupt):
-        publishing.execute(plan(archives[:1], path, regions), aws, path, listen=press)
+    result = publishing.execute(plan(archives[:1], path, regions), aws, path, terms=terms)
     assert len(aws.published) == publishing.CONCURRENCY
     assert len(ledger.read(path).entries) == publishing.CONCURRENCY
+    assert len(result.not_started) == 10
+    assert result.error is None
 
 
 def test_each_step_is_told_with_what_came_of_it(archives: tuple[LayerArchive, ...], path: Path) -> None:
     events: list[Event] = []
     publishing.execute(plan(archives[:1], path, ("eu-west-1",)), FakeAws(), path, listen=events.append)
     (finished,) = [event for event in events if isinstance(event, PhaseFinished)]
-    assert (finished.subject, finished.phase) == ("eu-west-1", "php-84-x86_64")
+    assert finished.subject == "eu-west-1 php-84-x86_64"
     assert finished.outcome == "published, version 1"
