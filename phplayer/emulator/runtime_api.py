@@ -1,24 +1,29 @@
 """The Lambda Runtime API on loopback: events out, answers in.
 
-https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html, with the status codes and error shapes that AWS's own
-emulator (aws-lambda-rie) gives. HTTP is h11's work; the connection stays in our hands, as trailers and, in tests,
-broken connections need.
+https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html; states, status codes and the shapes of errors are
+those of AWS's own emulator (aws-lambda-rie), which it publishes.
 """
 
 from __future__ import annotations
 
 import asyncio
 import base64
+import binascii
 import json
 import re
-import secrets
 import time
-import uuid
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
+
+from phplayer.emulator import faults as fault_plans
+from phplayer.emulator import wire
+from phplayer.emulator.events import Answer, Waiting
+from phplayer.emulator.faults import FaultKind, Route
 
 if TYPE_CHECKING:
     import h11
+
+    from phplayer.emulator.events import Invocation
+    from phplayer.emulator.faults import Faults
 
 EVENT_LIMIT = 6 * 1024 * 1024
 """Bytes of an event of a synchronous invocation (Lambda quotas)."""
@@ -27,71 +32,36 @@ RESPONSE_LIMIT = EVENT_LIMIT + 100
 
 _BASE = "/2018-06-01/runtime/"
 _INVOCATION = re.compile(r"invocation/([^/]+)/(response|error)")
-_READ = 65536
-
-
-@dataclass(frozen=True, kw_only=True)
-class Answer:
-    """What the runtime sent for an event: a result, or with ``failed`` the JSON that describes an error."""
-
-    body: bytes
-    failed: bool
-
-
-@dataclass(kw_only=True)
-class Invocation:
-    """An event on its way through the API."""
-
-    event: bytes
-    function_arn: str
-    timeout: float  # seconds, from when a runtime takes the event
-    request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
-    trace_id: str = field(
-        default_factory=lambda: (
-            f"Root=1-{int(time.time()):08x}-{secrets.token_hex(12)};Parent={secrets.token_hex(8)};Sampled=0"
-        )
-    )
-    taken: asyncio.Future[float] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
-    answered: asyncio.Future[Answer] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
-
-    def headers(self) -> list[tuple[str, str]]:
-        """Return what `next` says about the event, its deadline counted from now."""
-        return [
-            ("Content-Type", "application/json"),
-            ("Lambda-Runtime-Aws-Request-Id", self.request_id),
-            ("Lambda-Runtime-Deadline-Ms", str(int((time.time() + self.timeout) * 1000))),
-            ("Lambda-Runtime-Invoked-Function-Arn", self.function_arn),
-            ("Lambda-Runtime-Trace-Id", self.trace_id),
-        ]
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Request:
-    method: str
-    path: str
-    headers: dict[str, str]
-    body: bytes
-    trailers: dict[str, str]
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Reply:
-    status: int
-    headers: list[tuple[str, str]]
-    body: bytes
-    sent: asyncio.Future[float] | None = None  # told the time when the reply is on its way
+_MODE = "lambda-runtime-function-response-mode"
+_ERROR_TYPE = "lambda-runtime-function-error-type"
+_ERROR_BODY = "lambda-runtime-function-error-body"
 
 
 class RuntimeApi:
-    """The server. Start it, ``offer`` invocations, await what comes of them."""
+    """The server. Start it, ``offer`` invocations, await what comes of them.
 
-    def __init__(self) -> None:
+    With a concurrency of 1 there is one runtime, and what it may do next depends on what it did last. With more,
+    any number of runtimes take events side by side, and each event has states of its own.
+    """
+
+    def __init__(self, *, concurrency: int = 1, faults: Faults = fault_plans.none) -> None:
+        self._concurrency = concurrency
+        self._faults = faults
         self._server: asyncio.Server | None = None
-        self._waiting: asyncio.Queue[Invocation] = asyncio.Queue()
+        self._waiting = Waiting()
         self._invocations: dict[str, Invocation] = {}
         self._connections: set[asyncio.Task[None]] = set()
+        self._asking = 0  # runtimes that wait for an event
+        self.expect_runtime()
+
+    def expect_runtime(self) -> None:
+        """Forget the last runtime and its connections: a new one is about to start."""
+        for task in self._connections:
+            task.cancel()
         self.idle = asyncio.Event()  # set while a runtime waits for an event
-        self.init_error: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        self.ready: asyncio.Future[float] = loop.create_future()  # when a runtime first asked for an event
+        self.init_error: asyncio.Future[Answer] = loop.create_future()
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
@@ -111,19 +81,20 @@ class RuntimeApi:
         host, port = self._server.sockets[0].getsockname()[:2]
         return f"{host}:{port}"
 
-    def expect_runtime(self) -> None:
-        """Forget what the last runtime said of its start: a new one is about to."""
-        self.idle.clear()
-        self.init_error = asyncio.get_running_loop().create_future()
-
     def offer(self, invocation: Invocation) -> None:
         """Hand the invocation to the runtime that asks next."""
         self._invocations[invocation.request_id] = invocation
-        self._waiting.put_nowait(invocation)
+        self._waiting.put(invocation)
 
     def withdraw(self, invocation: Invocation) -> None:
         """Take the invocation back; an answer to it is refused from now on."""
         self._invocations.pop(invocation.request_id, None)
+        self._waiting.remove(invocation)
+
+    async def hear_out(self, limit: float) -> None:
+        """Wait until all that a dead runtime has sent is dealt with, ``limit`` seconds at most."""
+        if self._connections:
+            await asyncio.wait(self._connections, timeout=limit)
 
     # -- connections ----------------------------------------------------------------------------------------------
 
@@ -135,140 +106,195 @@ class RuntimeApi:
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         import h11
 
-        connection = h11.Connection(h11.SERVER)
+        connection = wire.server_side()
         try:
-            while (request := await _receive(connection, reader)) is not None:
-                reply = await self._answer(request, connection, reader)
-                if reply is None:
+            while (request := await wire.receive(connection, reader, writer, self._pass_on)) is not None:
+                if not await self._serve(request, connection, reader, writer):
                     break
-                await _send(connection, writer, reply)
                 if connection.our_state is not h11.DONE or connection.their_state is not h11.DONE:
                     break
                 connection.start_next_cycle()
-        except (h11.ProtocolError, ConnectionError):
+        except (h11.ProtocolError, UnicodeDecodeError, ConnectionError):
             pass  # the runtime hung up or does not speak HTTP: it is told by the closed connection
         finally:
             writer.close()
 
-    async def _answer(
-        self, request: _Request, connection: h11.Connection, reader: asyncio.StreamReader
-    ) -> _Reply | None:
-        route = request.path.removeprefix(_BASE) if request.path.startswith(_BASE) else ""
-        match = _INVOCATION.fullmatch(route)
-        if match is None and route not in ("invocation/next", "init/error"):
-            return _refusal(404, "NotFound", f"No such path: {request.path}")
-        wanted = "GET" if route == "invocation/next" else "POST"
-        if request.method != wanted:
-            return _refusal(405, "MethodNotAllowed", f"{request.path} wants {wanted}")
-        if match is not None:
-            return self._take_answer(match[1], request, failed=match[2] == "error")
-        if route == "invocation/next":
-            return await self._next(connection, reader)
-        if not self.init_error.done():
-            self.init_error.set_result(Answer(body=request.body, failed=True))
+    async def _serve(
+        self,
+        request: wire.Request,
+        connection: h11.Connection,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> bool:
+        """Answer one request; tell whether the connection can go on."""
+        route, request_id = _route(request.head.path)
+        if route is None:
+            message = f"No such path: {request.head.path}"
+            return await wire.send(connection, writer, _refusal(404, "NotFound", message))
+        wanted = "GET" if route is Route.NEXT else "POST"
+        if request.head.method != wanted:
+            message = f"{request.head.path} wants {wanted}"
+            return await wire.send(connection, writer, _refusal(405, "MethodNotAllowed", message))
+        fault = self._faults(route)
+        if fault is not None and fault.kind is FaultKind.RESET_UNHEARD:
+            wire.reset(writer)
+            return False
+        if fault is not None and fault.kind is FaultKind.SERVER_ERROR:
+            return await wire.send(connection, writer, _refusal(500, "InternalServerError", "Internal Server Error"))
+        invocation = await self._next(connection, reader) if route is Route.NEXT else None
+        if invocation is not None:
+            reply = wire.Reply(status=200, headers=invocation.hand_out(), body=invocation.event)
+        elif route is Route.NEXT:
+            return False
+        else:
+            reply = self._take_answer(request_id, request, route) if request_id else self._take_init_error(request)
+        whole = False
+        try:
+            if fault is not None and fault.kind is FaultKind.DELAY:
+                await asyncio.sleep(fault.seconds)
+            whole = await wire.send(connection, writer, reply, fault)
+        finally:
+            if not whole and invocation is not None:
+                self._take_back(invocation)
+        return whole and not (fault is not None and fault.kind is FaultKind.DROP)
+
+    def _take_back(self, invocation: Invocation) -> None:
+        """Keep an event that did not get through whole for whoever asks next. A sole runtime asks again anyway."""
+        if self._concurrency > 1 and invocation.request_id in self._invocations:
+            self._waiting.put(invocation, first=True)
+
+    # -- calls ----------------------------------------------------------------------------------------------------
+
+    async def _next(self, connection: h11.Connection, reader: asyncio.StreamReader) -> Invocation | None:
+        """Wait for an event, or for the runtime to hang up."""
+        if not self.ready.done():
+            self.ready.set_result(time.monotonic())
+        if self._concurrency == 1:
+            again = next((invocation for invocation in self._invocations.values() if invocation.running), None)
+            if again is not None:
+                return again  # it asks twice for the same event, as when its connection broke
+        idle = self.idle  # of this generation of runtimes
+        self._asking += 1
+        idle.set()
+        try:
+            while True:
+                invocation = await self._await_event(connection, reader)
+                if invocation is None or invocation.request_id in self._invocations:
+                    return invocation
+        finally:
+            self._asking -= 1
+            if not self._asking:
+                idle.clear()
+
+    async def _await_event(self, connection: h11.Connection, reader: asyncio.StreamReader) -> Invocation | None:
+        event = self._waiting.take()
+        if event.done():
+            return event.result()
+        kept = False
+        hung_up = asyncio.create_task(reader.read(wire.READ))
+        try:
+            while True:
+                either: set[asyncio.Future[Any]] = {event, hung_up}
+                await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+                if not hung_up.done():
+                    kept = True
+                    return event.result()
+                data = hung_up.result()
+                if not data:
+                    return None
+                connection.receive_data(data)  # the next request, ahead of its time
+                hung_up = asyncio.create_task(reader.read(wire.READ))
+        finally:
+            if not kept:
+                self._waiting.leave(event)
+            hung_up.cancel()
+            await asyncio.wait({hung_up})  # a reader serves one at a time
+
+    def _take_init_error(self, request: wire.Request) -> wire.Reply:
+        if self.ready.done() or self.init_error.done():
+            return self._not_allowed("InitError")
+        error_type = request.head.headers.get(_ERROR_TYPE, "")
+        self.init_error.set_result(Answer(body=request.body, failed=True, error_type=error_type))
         return _accepted()
 
-    async def _next(self, connection: h11.Connection, reader: asyncio.StreamReader) -> _Reply | None:
-        """Wait for an event, or for the runtime to hang up."""
-        event = asyncio.create_task(self._offered())
-        hung_up = asyncio.create_task(reader.read(_READ))
-        self.idle.set()
-        try:
-            await asyncio.wait({event, hung_up}, return_when=asyncio.FIRST_COMPLETED)
-            if hung_up.done():
-                data = hung_up.result()
-                if not data and not event.done():
-                    return None
-                connection.receive_data(data)
-                await event
-            invocation = event.result()
-        finally:
-            event.cancel()
-            hung_up.cancel()
-            await asyncio.wait({event, hung_up})
-        self.idle.clear()
-        return _Reply(status=200, headers=invocation.headers(), body=invocation.event, sent=invocation.taken)
-
-    async def _offered(self) -> Invocation:
-        while True:
-            invocation = await self._waiting.get()
-            if invocation.request_id in self._invocations:
-                return invocation
-
-    def _take_answer(self, request_id: str, request: _Request, *, failed: bool) -> _Reply:
+    def _take_answer(self, request_id: str, request: wire.Request, route: Route) -> wire.Reply:
         invocation = self._invocations.get(request_id)
-        if invocation is None:
+        target = "InvocationErrorResponse" if route is Route.ERROR else "InvocationResponse"
+        if invocation is None or not invocation.taken.done():
+            if self._concurrency == 1 and not self._running():
+                return self._not_allowed(target)
             return _refusal(400, "InvalidRequestID", "Invalid request ID")
         if invocation.answered.done():
-            state = "InvocationErrorResponse" if failed else "InvocationResponse"
-            return _refusal(
-                403,
-                "InvalidStateTransition",
-                f"State transition from Ready to {state} failed for runtime. Error: State transition is not allowed",
-            )
-        streamed = request.headers.get("lambda-runtime-function-response-mode") == "streaming"
-        body = request.body
-        if streamed and "lambda-runtime-function-error-type" in request.trailers:
-            failed = True
-            body = base64.b64decode(request.trailers.get("lambda-runtime-function-error-body", ""))
-        if not streamed and len(body) > RESPONSE_LIMIT:
-            message = f"Exceeded maximum allowed payload size ({RESPONSE_LIMIT} bytes)."
-            return _refusal(413, "RequestEntityTooLarge", message)
-        invocation.answered.set_result(Answer(body=body, failed=failed))
+            return self._not_allowed(target)
+        mode = request.head.headers.get(_MODE, "")
+        if route is Route.RESPONSE and mode not in ("", "streaming"):
+            invocation.answer(_failure("Runtime.InvalidResponseModeHeader", f"{_MODE}: {mode}"))
+            return _refusal(400, "InvalidFunctionResponseMode", "Invalid function response mode")
+        limit = wire.STREAM_LIMIT if mode else RESPONSE_LIMIT
+        if request.size > limit:
+            message = f"Response payload size exceeded maximum allowed payload size ({limit} bytes)."
+            invocation.answer(_failure("Function.ResponseSizeTooLarge", message))
+            return _refusal(413, "RequestEntityTooLarge", f"Exceeded maximum allowed payload size ({limit} bytes).")
+        invocation.answer(_answer(request, failed=route is Route.ERROR))
         return _accepted()
 
+    def _pass_on(self, head: wire.Head, data: bytes) -> None:
+        """Tell a caller that wants to know about a piece of a streamed response."""
+        if head.headers.get(_MODE) != "streaming":
+            return
+        invocation = self._invocations.get(_route(head.path)[1])
+        if invocation is not None and invocation.running and invocation.on_data is not None:
+            invocation.on_data(data)
 
-async def _receive(connection: h11.Connection, reader: asyncio.StreamReader) -> _Request | None:
-    """Read a whole request; None when the peer has hung up."""
-    import h11
+    def _running(self) -> bool:
+        return any(invocation.running for invocation in self._invocations.values())
 
-    head: h11.Request | None = None
-    body = bytearray()
-    while True:
-        event = connection.next_event()
-        if event is h11.NEED_DATA:
-            connection.receive_data(await reader.read(_READ))
-        elif isinstance(event, h11.Request):
-            head = event
-        elif isinstance(event, h11.Data):
-            body += event.data
-        elif isinstance(event, h11.EndOfMessage) and head is not None:
-            return _Request(
-                method=head.method.decode(),
-                path=head.target.decode(),
-                headers=_names(head.headers),
-                body=bytes(body),
-                trailers=_names(event.headers),
-            )
+    def _not_allowed(self, target: str) -> wire.Reply:
+        if not self.ready.done():
+            state = "InitError" if self.init_error.done() else "Started"
+        elif self._running():
+            state = "Running"
         else:
-            return None
+            state = "Ready" if self._asking else "ResponseSent"
+        return _refusal(
+            403,
+            "InvalidStateTransition",
+            f"State transition from {state} to {target} failed for runtime. Error: State transition is not allowed",
+        )
 
 
-async def _send(connection: h11.Connection, writer: asyncio.StreamWriter, reply: _Reply) -> None:
-    import h11
-
-    headers = [*reply.headers, ("Content-Length", str(len(reply.body)))]
-    if reply.sent is not None and not reply.sent.done():
-        reply.sent.set_result(time.monotonic())
-    writer.write(
-        (connection.send(h11.Response(status_code=reply.status, headers=headers)) or b"")
-        + (connection.send(h11.Data(data=reply.body)) or b"")
-        + (connection.send(h11.EndOfMessage()) or b"")
-    )
-    await writer.drain()
+def _route(path: str) -> tuple[Route | None, str]:
+    """Return which call it is, and the request id in it."""
+    name = path.removeprefix(_BASE) if path.startswith(_BASE) else ""
+    match = _INVOCATION.fullmatch(name)
+    if match is not None:
+        return (Route.ERROR if match[2] == "error" else Route.RESPONSE), match[1]
+    return {"invocation/next": Route.NEXT, "init/error": Route.INIT_ERROR}.get(name), ""
 
 
-def _names(headers: Any) -> dict[str, str]:
-    return {name.decode().lower(): value.decode("latin-1") for name, value in headers}
+def _answer(request: wire.Request, *, failed: bool) -> Answer:
+    """Read an answer; a streamed one may say in its trailers that it failed."""
+    first_byte = request.first_byte
+    if not failed and _ERROR_TYPE in request.trailers:
+        encoded = request.trailers.get(_ERROR_BODY, "")
+        try:
+            body = base64.b64decode(encoded, validate=True)
+        except binascii.Error:
+            body = encoded.encode("latin-1")
+        return Answer(body=body, failed=True, error_type=request.trailers[_ERROR_TYPE], first_byte=first_byte)
+    error_type = request.head.headers.get(_ERROR_TYPE, "") if failed else ""
+    return Answer(body=request.body, failed=failed, error_type=error_type, first_byte=first_byte)
 
 
-def _accepted() -> _Reply:
-    return _json(202, {"status": "OK"})
+def _failure(error_type: str, message: str) -> Answer:
+    """Return an error of Lambda's own."""
+    body = json.dumps({"errorType": error_type, "errorMessage": message}).encode()
+    return Answer(body=body, failed=True, error_type=error_type)
 
 
-def _refusal(status: int, error_type: str, message: str) -> _Reply:
-    return _json(status, {"errorMessage": message, "errorType": error_type})
+def _accepted() -> wire.Reply:
+    return wire.json_reply(202, {"status": "OK"})
 
 
-def _json(status: int, document: dict[str, str]) -> _Reply:
-    return _Reply(status=status, headers=[("Content-Type", "application/json")], body=json.dumps(document).encode())
+def _refusal(status: int, error_type: str, message: str) -> wire.Reply:
+    return wire.json_reply(status, {"errorMessage": message, "errorType": error_type})

@@ -7,9 +7,11 @@ takes every process in the sandbox with it when it dies, as it does when phplaye
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import json
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -17,6 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from phplayer import cache
+from phplayer.emulator import processes
+from phplayer.emulator.processes import Memory
 from phplayer.errors import EnvironmentMissingError
 
 if TYPE_CHECKING:
@@ -24,7 +28,6 @@ if TYPE_CHECKING:
 
 _JAIL = Path(__file__).with_name("jail.py")
 _JAIL_ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH")  # an interpreter may need them; nothing else is the function's to see
-_TMP_BYTES = 512 << 20  # /tmp of a function, unless it asks for more
 _ENDING = 5.0  # seconds that killing may take before it is done the hard way
 _READ = 65536
 
@@ -36,6 +39,7 @@ class SandboxSpec:
     command: tuple[str, ...]
     environment: Mapping[str, str]
     binds: Mapping[str, Path]  # path inside -> file or folder outside, read-only
+    tmp_mb: int = 512  # MB of its /tmp, which is empty at first and gone at last
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +50,11 @@ class Ending:
     peak_kb: int  # largest resident size of any of its processes
 
     def __str__(self) -> str:
-        return f"signal {-self.code}" if self.code < 0 else f"exit status {self.code}"
+        """Return the words of Lambda, which is written in Go."""
+        if self.code >= 0:
+            return f"exit status {self.code}"
+        name = signal.strsignal(-self.code)
+        return f"signal: {name.lower() if name else -self.code}"
 
 
 async def first_of(*futures: asyncio.Future[Any], timeout: float | None = None) -> None:  # noqa: ASYNC109
@@ -100,7 +108,7 @@ class Sandbox:
             "status": status,
             "staging": str(cache.folder("sandbox")),  # covered in each sandbox's own namespace, empty in ours
             "binds": {target: str(source.resolve()) for target, source in self._spec.binds.items()},
-            "tmp_bytes": _TMP_BYTES,
+            "tmp_bytes": self._spec.tmp_mb << 20,
             "command": self._spec.command,
             "environment": dict(self._spec.environment),
         }
@@ -138,11 +146,21 @@ class Sandbox:
             else:
                 self._log = _forget(self._log)
 
-    def peak_kb(self) -> int:
-        """Return the peak resident size, in KiB, summed over the program and its living descendants."""
+    def memory(self) -> Memory:
+        """Measure the program and its living descendants; after the end, only the peak is known."""
         if self.ended.done():
-            return self.ended.result().peak_kb
-        return sum(_high_water(pid) for child in _children(self._process.pid) for pid in _descendants(child))
+            return Memory(peak=self.ended.result().peak_kb, charged=0)
+        return processes.memory(self._inside())
+
+    def signal(self, number: int) -> None:
+        """Send the program a signal, as Lambda does when it ends an environment in order."""
+        for pid in self._inside()[:1]:
+            with contextlib.suppress(ProcessLookupError):  # it has just ended
+                os.kill(pid, number)
+
+    def _inside(self) -> tuple[int, ...]:
+        """Return the program and its descendants: all below process 1 of the namespace."""
+        return tuple(pid for first in processes.children(self._process.pid) for pid in processes.descendants(first))
 
     def kill(self) -> None:
         """End the program and all it started; returns when nothing is left. May be called again."""
@@ -221,27 +239,3 @@ def _forbidden(failure: Mapping[str, Any]) -> EnvironmentMissingError:
     return EnvironmentMissingError(
         f"This machine does not allow the namespaces that a local function runs in ({what}: {reason}).", remedy=remedy
     )
-
-
-def _children(pid: int) -> tuple[int, ...]:
-    try:
-        return tuple(int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
-    except OSError:  # it has ended
-        return ()
-
-
-def _descendants(pid: int) -> tuple[int, ...]:
-    found: list[int] = []
-    waiting = list(_children(pid))
-    while waiting:
-        found.append(waiting.pop())
-        waiting.extend(_children(found[-1]))
-    return tuple(found)
-
-
-def _high_water(pid: int) -> int:
-    try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    except OSError:  # it has ended
-        return 0
-    return next((int(line.split()[1]) for line in lines if line.startswith("VmHWM:")), 0)

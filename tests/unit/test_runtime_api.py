@@ -11,7 +11,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from phplayer.emulator.runtime_api import RESPONSE_LIMIT, Answer, Invocation, RuntimeApi
+from phplayer.emulator.events import Answer, Caller, Invocation
+from phplayer.emulator.faults import FaultKind, Faults, RandomFaults, Route, Script, none
+from phplayer.emulator.runtime_api import RESPONSE_LIMIT, RuntimeApi
 
 BASE = "/2018-06-01/runtime/"
 ARN = "arn:aws:lambda:us-east-1:123456789012:function:f"
@@ -45,9 +47,14 @@ class Runtime:
         return Reply(status=int(head[0].split()[1]), headers=headers, body=body)
 
 
-def against_api(scenario: Callable[[RuntimeApi, Callable[[], Awaitable[Runtime]]], Awaitable[None]]) -> None:
+def against_api(
+    scenario: Callable[[RuntimeApi, Callable[[], Awaitable[Runtime]]], Awaitable[None]],
+    *,
+    concurrency: int = 1,
+    faults: Faults = none,
+) -> None:
     async def run() -> None:
-        async with RuntimeApi() as api:
+        async with RuntimeApi(concurrency=concurrency, faults=faults) as api:
             host, port = api.address.split(":")
             writers: list[asyncio.StreamWriter] = []
 
@@ -56,7 +63,7 @@ def against_api(scenario: Callable[[RuntimeApi, Callable[[], Awaitable[Runtime]]
                 writers.append(writer)
                 return Runtime(reader, writer)
 
-            await asyncio.wait_for(scenario(api, connect), 5)
+            await asyncio.wait_for(scenario(api, connect), 120)
             for writer in writers:
                 writer.close()
 
@@ -116,8 +123,9 @@ def test_an_event_withdrawn_is_not_handed_out_and_not_answered() -> None:
         api.withdraw(gone)
         runtime = await connect()
         assert (await runtime.ask("GET", f"{BASE}invocation/next")).body == b"2"
-        late = await runtime.ask("POST", f"{BASE}invocation/{gone.request_id}/response", b"x")
-        assert (late.status, json.loads(late.body)["errorType"]) == (400, "InvalidRequestID")
+        for request_id in (gone.request_id, "unknown"):
+            late = await runtime.ask("POST", f"{BASE}invocation/{request_id}/response", b"x")
+            assert (late.status, json.loads(late.body)["errorType"]) == (400, "InvalidRequestID")
 
     against_api(scenario)
 
@@ -132,7 +140,10 @@ def test_an_error_and_a_failed_start_are_told_apart() -> None:
         assert (await runtime.ask("POST", f"{BASE}invocation/{offered.request_id}/error", report)).status == 202
         assert offered.answered.result() == Answer(body=report, failed=True)
         assert not api.init_error.done()
-        assert (await runtime.ask("POST", f"{BASE}init/error", report)).status == 202
+        assert (await runtime.ask("POST", f"{BASE}init/error", report)).status == 403, "the start has not failed"
+        api.expect_runtime()
+        started = await connect()
+        assert (await started.ask("POST", f"{BASE}init/error", report)).status == 202
         assert api.init_error.result() == Answer(body=report, failed=True)
 
     against_api(scenario)
@@ -141,7 +152,7 @@ def test_an_error_and_a_failed_start_are_told_apart() -> None:
 @pytest.mark.parametrize(
     ("method", "path", "status", "error_type"),
     [
-        ("POST", f"{BASE}invocation/unknown/response", 400, "InvalidRequestID"),
+        ("POST", f"{BASE}invocation/unknown/response", 403, "InvalidStateTransition"),
         ("POST", f"{BASE}invocation/next", 405, "MethodNotAllowed"),
         ("GET", f"{BASE}init/error", 405, "MethodNotAllowed"),
         ("GET", f"{BASE}nothing", 404, "NotFound"),
@@ -157,18 +168,45 @@ def test_refusals_have_lambdas_shape(method: str, path: str, status: int, error_
     against_api(scenario)
 
 
-def test_a_second_answer_and_one_too_large_are_refused() -> None:
+def test_a_second_answer_is_refused() -> None:
     async def scenario(api: RuntimeApi, connect: Connect) -> None:
         offered = invocation()
         api.offer(offered)
         runtime = await connect()
         await runtime.ask("GET", f"{BASE}invocation/next")
-        path = f"{BASE}invocation/{offered.request_id}/response"
-        large = await runtime.ask("POST", path, b"x" * (RESPONSE_LIMIT + 1))
+        path = f"{BASE}invocation/{offered.request_id}/"
+        assert (await runtime.ask("POST", f"{path}response", b"x" * RESPONSE_LIMIT)).status == 202
+        for second, target in (("response", "InvocationResponse"), ("error", "InvocationErrorResponse")):
+            refused = await runtime.ask("POST", path + second, b"2")
+            report = json.loads(refused.body)
+            assert (refused.status, report["errorType"]) == (403, "InvalidStateTransition")
+            assert report["errorMessage"] == (
+                f"State transition from ResponseSent to {target} failed for runtime. "
+                "Error: State transition is not allowed"
+            )
+        assert len(offered.answered.result().body) == RESPONSE_LIMIT
+
+    against_api(scenario)
+
+
+def test_an_answer_that_is_too_large_is_the_events_error() -> None:
+    """As with Lambda's emulator: the caller is told at once, and a report of the runtime's own comes too late."""
+
+    async def scenario(api: RuntimeApi, connect: Connect) -> None:
+        offered = invocation()
+        api.offer(offered)
+        runtime = await connect()
+        await runtime.ask("GET", f"{BASE}invocation/next")
+        path = f"{BASE}invocation/{offered.request_id}/"
+        large = await runtime.ask("POST", f"{path}response", b"x" * (RESPONSE_LIMIT + 1))
         assert (large.status, json.loads(large.body)["errorType"]) == (413, "RequestEntityTooLarge")
-        assert (await runtime.ask("POST", path, b"x" * RESPONSE_LIMIT)).status == 202
-        second = await runtime.ask("POST", path, b"2")
-        assert (second.status, json.loads(second.body)["errorType"]) == (403, "InvalidStateTransition")
+        answer = offered.answered.result()
+        assert answer.failed
+        assert json.loads(answer.body) == {
+            "errorType": "Function.ResponseSizeTooLarge",
+            "errorMessage": "Response payload size exceeded maximum allowed payload size (6291556 bytes).",
+        }
+        assert (await runtime.ask("POST", f"{path}error", b"{}")).status == 403
 
     against_api(scenario)
 
@@ -177,6 +215,8 @@ def test_a_second_answer_and_one_too_large_are_refused() -> None:
 def test_a_streamed_answer_may_fail_in_its_trailers(*, failed: bool) -> None:
     async def scenario(api: RuntimeApi, connect: Connect) -> None:
         offered = invocation()
+        pieces: list[bytes] = []
+        offered.on_data = pieces.append
         api.offer(offered)
         runtime = await connect()
         await runtime.ask("GET", f"{BASE}invocation/next")
@@ -193,7 +233,10 @@ def test_a_streamed_answer_may_fail_in_its_trailers(*, failed: bool) -> None:
         )
         assert (await runtime.reply()).status == 202
         expected = b'{"errorType":"E"}' if failed else b"one two"
-        assert offered.answered.result() == Answer(body=expected, failed=failed)
+        error_type = "E" if failed else ""
+        assert offered.answered.result() == Answer(body=expected, failed=failed, error_type=error_type)
+        assert pieces == [b"one", b" two"]
+        assert offered.answered.result().first_byte is not None
 
     against_api(scenario)
 
@@ -207,3 +250,147 @@ def test_a_peer_that_does_not_speak_http_is_hung_up_on(data: str) -> None:
         await peer.reader.read()
 
     against_api(scenario)
+
+
+def test_what_the_caller_sends_along_arrives_in_headers() -> None:
+    async def scenario(api: RuntimeApi, connect: Connect) -> None:
+        offered = invocation()
+        offered.caller = Caller(
+            client_context='{\n "custom": {"name": "\u00fc"}}',
+            cognito_identity='{"cognitoIdentityId": "a", "cognitoIdentityPoolId": "b"}',
+            tenant_id="tenant-1",
+            trace_id="Root=1-2-3;Parent=4;Sampled=1",
+        )
+        api.offer(offered)
+        headers = (await (await connect()).ask("GET", f"{BASE}invocation/next")).headers
+        assert json.loads(headers["lambda-runtime-client-context"]) == {"custom": {"name": "\u00fc"}}
+        assert json.loads(headers["lambda-runtime-cognito-identity"])["cognitoIdentityPoolId"] == "b"
+        assert headers["lambda-runtime-aws-tenant-id"] == "tenant-1"
+        assert headers["lambda-runtime-trace-id"] == "Root=1-2-3;Parent=4;Sampled=1"
+
+    against_api(scenario)
+
+
+def test_a_runtime_that_asks_again_before_its_answer_gets_the_same_event() -> None:
+    async def scenario(api: RuntimeApi, connect: Connect) -> None:
+        first, second = invocation(b"1"), invocation(b"2")
+        for offered in (first, second):
+            api.offer(offered)
+        replies = [await (await connect()).ask("GET", f"{BASE}invocation/next") for _ in range(2)]
+        assert [reply.body for reply in replies] == [b"1", b"1"]
+        assert replies[0].headers == replies[1].headers, "the deadline too stays"
+
+    against_api(scenario)
+
+
+def test_an_unknown_response_mode_is_refused() -> None:
+    async def scenario(api: RuntimeApi, connect: Connect) -> None:
+        offered = invocation()
+        api.offer(offered)
+        runtime = await connect()
+        await runtime.ask("GET", f"{BASE}invocation/next")
+        refused = await runtime.ask(
+            "POST",
+            f"{BASE}invocation/{offered.request_id}/response",
+            b"x",
+            headers="Lambda-Runtime-Function-Response-Mode: dancing\r\n",
+        )
+        assert (refused.status, json.loads(refused.body)["errorType"]) == (400, "InvalidFunctionResponseMode")
+        assert offered.answered.result().error_type == "Runtime.InvalidResponseModeHeader"
+
+    against_api(scenario)
+
+
+def test_a_client_that_waits_for_100_continue_gets_it() -> None:
+    async def scenario(api: RuntimeApi, connect: Connect) -> None:
+        offered = invocation()
+        api.offer(offered)
+        runtime = await connect()
+        await runtime.ask("GET", f"{BASE}invocation/next")
+        path = f"{BASE}invocation/{offered.request_id}/response"
+        await runtime.send(f"POST {path} HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n")
+        assert (await runtime.reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 100 ")
+        await runtime.send("", b"yes")
+        assert (await runtime.reply()).status == 202
+        assert offered.answered.result().body == b"yes"
+
+    against_api(scenario)
+
+
+def test_several_runtimes_work_side_by_side() -> None:
+    async def scenario(api: RuntimeApi, connect: Connect) -> None:
+        runtimes = [await connect() for _ in range(3)]
+        waiting = [asyncio.create_task(runtime.ask("GET", f"{BASE}invocation/next")) for runtime in runtimes]
+        offered = [invocation(str(number).encode()) for number in range(3)]
+        for each in offered:
+            api.offer(each)
+        taken = await asyncio.gather(*waiting)
+        assert sorted(reply.body for reply in taken) == [b"0", b"1", b"2"]
+        for runtime, reply in zip(reversed(runtimes), reversed(taken), strict=True):
+            path = f"{BASE}invocation/{reply.headers['lambda-runtime-aws-request-id']}/response"
+            assert (await runtime.ask("POST", path, reply.body * 2)).status == 202
+            assert (await runtime.ask("POST", path, b"again")).status == 403
+        assert [each.answered.result().body for each in offered] == [b"00", b"11", b"22"]
+        unknown = await runtimes[0].ask("POST", f"{BASE}invocation/unknown/response")
+        assert unknown.status == 400, "with several there is no one state to be in"
+
+    against_api(scenario, concurrency=3)
+
+
+@pytest.mark.parametrize("concurrency", [1, 2])
+@pytest.mark.parametrize(
+    "kind", [FaultKind.RESET, FaultKind.RESET_UNHEARD, FaultKind.TRUNCATED_HEADER, FaultKind.TRUNCATED_BODY]
+)
+def test_an_event_that_did_not_get_through_is_handed_out_again(kind: FaultKind, concurrency: int) -> None:
+    async def scenario(api: RuntimeApi, connect: Connect) -> None:
+        offered = invocation(b"the event")
+        api.offer(offered)
+        broken = await connect()
+        with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
+            await broken.ask("GET", f"{BASE}invocation/next")
+        runtime = await connect()
+        assert (await runtime.ask("GET", f"{BASE}invocation/next")).body == b"the event"
+        assert (await runtime.ask("POST", f"{BASE}invocation/{offered.request_id}/response", b"1")).status == 202
+
+    against_api(scenario, concurrency=concurrency, faults=Script(Route.NEXT, kind))
+
+
+def test_an_answer_counts_even_if_its_acknowledgement_is_lost() -> None:
+    async def scenario(api: RuntimeApi, connect: Connect) -> None:
+        offered = invocation()
+        api.offer(offered)
+        runtime = await connect()
+        await runtime.ask("GET", f"{BASE}invocation/next")
+        path = f"{BASE}invocation/{offered.request_id}/response"
+        with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
+            await runtime.ask("POST", path, b"1")
+        assert offered.answered.result().body == b"1"
+        assert (await (await connect()).ask("POST", path, b"1")).status == 403
+
+    against_api(scenario, faults=Script(Route.RESPONSE, FaultKind.RESET))
+
+
+def test_faults_that_leave_the_reply_whole() -> None:
+    kinds = (FaultKind.CLOSE, FaultKind.DROP, FaultKind.DELAY, FaultKind.SERVER_ERROR)
+
+    async def scenario(api: RuntimeApi, connect: Connect) -> None:
+        offered = invocation()
+        api.offer(offered)
+        for kind in kinds:
+            runtime = await connect()
+            reply = await runtime.ask("GET", f"{BASE}invocation/next")
+            assert reply.status == (500 if kind is FaultKind.SERVER_ERROR else 200)
+            assert ("connection" in reply.headers) == (kind is FaultKind.CLOSE)
+            if kind in (FaultKind.CLOSE, FaultKind.DROP):
+                assert await runtime.reader.read() == b""
+
+    against_api(scenario, faults=Script(Route.NEXT, *kinds, seconds=0.01))
+
+
+def test_random_faults_repeat_with_their_seed() -> None:
+    rates = {FaultKind.RESET: 0.2, FaultKind.DELAY: 0.2}
+    one, two = (RandomFaults(rates, seed=7) for _ in range(2))
+    drawn = [one(Route.NEXT) for _ in range(200)]
+    assert drawn == [two(Route.NEXT) for _ in range(200)]
+    assert set(one.injected) == set(rates)
+    assert None in drawn
