@@ -10,7 +10,7 @@ import json
 import re
 from typing import TYPE_CHECKING
 
-from phplayer.emulator.function import FunctionSpec, InvokeResult, LocalFunction
+from phplayer.emulator.function import LocalFunction
 from phplayer.emulator.runtime_api import EVENT_LIMIT
 from phplayer.errors import NothingSelectedError, UsageError
 from phplayer.layer import RuntimeManifest
@@ -20,10 +20,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from phplayer.emulator.events import Caller
+    from phplayer.emulator.result import InvokeResult
+    from phplayer.emulator.spec import FunctionSpec
     from phplayer.layer import LayerArchive
 
 DEFAULT_HANDLER = "index"
 TEMPLATE = "template.yaml"
+_VARIABLE = re.compile(r"[A-Za-z][A-Za-z0-9_]+")  # CreateFunction's pattern
 _HANDLER = re.compile(r"""^\s*Handler:\s*(?:"([^"]+)"|'([^']+)'|([^\s"'#]+))\s*(?:#.*)?$""", re.MULTILINE)
 
 
@@ -56,6 +60,43 @@ def event(data: bytes, origin: str) -> bytes:
             remedy="Pass a reference to the data instead, such as an S3 key.",
         )
     return data
+
+
+def client_context(text: str) -> str:
+    """Check what an SDK would send as the client context, and return it.
+
+    Raises:
+        UsageError: it is not a JSON object.
+
+    """
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError):
+        document = None
+    if not isinstance(document, dict):
+        raise UsageError(
+            "--client-context is not a JSON object.", remedy="""For instance: '{"custom": {"name": "value"}}'"""
+        )
+    return text
+
+
+def variables(pairs: Sequence[str]) -> dict[str, str]:
+    """Return environment variables given as ``NAME=VALUE``.
+
+    Raises:
+        UsageError: a pair is none, or Lambda would not take the name.
+
+    """
+    found = {}
+    for pair in pairs:
+        name, separator, value = pair.partition("=")
+        if not separator or not _VARIABLE.fullmatch(name) or "\0" in value:
+            raise UsageError(
+                f"--env {pair} is not NAME=VALUE.",
+                remedy="A name has two letters, digits or _ at least and begins with a letter.",
+            )
+        found[name] = value
+    return found
 
 
 def handler_of(folder: Path) -> str:
@@ -101,6 +142,7 @@ def invoke_local(
     *,
     on_log: Callable[[str], None],
     on_result: Callable[[InvokeResult], None],
+    caller: Caller | None = None,
 ) -> tuple[InvokeResult, ...]:
     """Serve the events in order and return what came of each. The callbacks are told as it happens.
 
@@ -113,7 +155,7 @@ def invoke_local(
         raise UsageError(
             f"There is no function folder {spec.folder}.", remedy="Make one with: phplayer new-function NAME"
         )
-    return asyncio.run(_serve(spec, events, on_log, on_result))
+    return asyncio.run(_serve(spec, events, on_log, on_result, caller))
 
 
 async def _serve(
@@ -121,10 +163,11 @@ async def _serve(
     events: Sequence[bytes],
     on_log: Callable[[str], None],
     on_result: Callable[[InvokeResult], None],
+    caller: Caller | None,
 ) -> tuple[InvokeResult, ...]:
     results = []
     async with LocalFunction(spec, on_log) as function:
         for data in events:
-            results.append(await function.invoke(data))
+            results.append(await function.invoke(data, caller=caller))
             on_result(results[-1])
     return tuple(results)

@@ -14,7 +14,8 @@ from phplayer.cli.console import Console
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from phplayer.emulator.function import InvokeResult
+    from phplayer.emulator.layers import Archive
+    from phplayer.emulator.result import InvokeResult
 
 
 def invoke(
@@ -22,6 +23,7 @@ def invoke(
     function_dir: Annotated[
         Path, typer.Argument(metavar="[FUNCTION_DIR]", help="The function's folder.", readable=False)
     ] = Path(),
+    *,
     event: Annotated[
         list[Path] | None,
         typer.Option(
@@ -44,6 +46,21 @@ def invoke(
     timeout: Annotated[
         float, typer.Option("--timeout", metavar="SECONDS", min=0.1, max=900, help="Time that an event may take.")
     ] = 30.0,
+    memory: Annotated[
+        int, typer.Option("--memory", metavar="MB", min=128, max=10240, help="Memory of the function.")
+    ] = 1024,
+    env: Annotated[
+        list[str] | None,
+        typer.Option("--env", metavar="NAME=VALUE", help="An environment variable of the function; repeatable."),
+    ] = None,
+    layer: Annotated[
+        list[Path] | None,
+        typer.Option("--layer", metavar="ZIP", readable=False, help="A layer on top of those built; repeatable."),
+    ] = None,
+    client_context: Annotated[
+        str | None, typer.Option("--client-context", metavar="JSON", help="What an SDK sends as the client context.")
+    ] = None,
+    repeat: Annotated[int, typer.Option("--repeat", metavar="N", min=1, help="Send the events N times.")] = 1,
     _json: options.Json = False,
     _debug: options.Debug = False,
 ) -> None:
@@ -52,31 +69,55 @@ def invoke(
     The built layers are at /opt and the function at /var/task, as on Lambda. The result goes to stdout; the
     function's log, marked with |, and the figures go to stderr.
     """
-    from phplayer import dist, invocation
+    from phplayer import invocation
     from phplayer.emulator import layers
-    from phplayer.emulator.function import FunctionSpec
-    from phplayer.runtime import Architecture
-    from phplayer.settings import Settings
+    from phplayer.emulator.events import Caller
+    from phplayer.emulator.spec import FunctionSpec
 
     console = Console.of(context)
     events = [_read(path) for path in event or ()]
     events += [invocation.event(text.encode(), "--payload") for text in payload or ()]
+    events = (events or [b"{}"]) * repeat
+    caller = Caller(client_context=invocation.client_context(client_context) if client_context is not None else "")
+    variables = invocation.variables(env or ())
     folder = function_dir.resolve()
-    archives = dist.archives(Settings.load(start=folder))
+    archives = _layers(folder, layer or ())
+    layers.check(archives, folder)
     spec = FunctionSpec(
         folder=folder,
-        layers=layers.unpack(invocation.layers_for(archives, Architecture.of_this_machine())),
+        layers=layers.unpack(archives),
         handler=handler or invocation.handler_of(folder),
         name=folder.name or "function",
         timeout=timeout,
+        memory_mb=memory,
+        environment=variables,
     )
     results = invocation.invoke_local(
         spec,
-        events or [b"{}"],
+        events,
         on_log=(lambda _line: None) if console.as_json else (lambda line: console.note(f"| {line}")),
         on_result=(lambda _result: None) if console.as_json else (lambda result: _show(console, result, len(events))),
+        caller=caller,
     )
     _finish(console, results)
+
+
+def _layers(folder: Path, further: Sequence[Path]) -> tuple[Archive, ...]:
+    """Return what was built, and the further layers on top; these alone if they are all there is."""
+    from phplayer import dist, invocation
+    from phplayer.emulator.layers import LayerZip
+    from phplayer.errors import NothingSelectedError
+    from phplayer.runtime import Architecture
+    from phplayer.settings import Settings
+
+    added = tuple(LayerZip.read(path) for path in further)
+    try:
+        built = dist.archives(Settings.load(start=folder))
+    except NothingSelectedError:
+        if not added:
+            raise
+        return added
+    return (*invocation.layers_for(built, Architecture.of_this_machine()), *added)
 
 
 def _read(path: Path) -> bytes:
@@ -100,8 +141,8 @@ def _show(console: Console, result: InvokeResult, count: int) -> None:
         console.raw(result.payload.decode(errors="replace"))
     elif count > 1:
         console.note(f"Failed with {result.error.type}: {result.error.message}")
-    init = f", init {result.init_ms:.0f} ms" if result.init_ms is not None else ""
-    console.note(f"Duration {result.duration_ms:.1f} ms{init}, peak memory {result.peak_memory_mb:.1f} MB")
+    for line in (*result.failed_starts, result.report):
+        console.note(line.replace("\t", "  "))
 
 
 def _finish(console: Console, results: Sequence[InvokeResult]) -> None:
@@ -139,7 +180,13 @@ def _document(result: InvokeResult) -> dict[str, Any]:
         "payload_text": text,
         "error": error and {"type": error.type, "message": error.message, "stack": list(error.stack)},
         "logs": result.logs,
+        "status": result.status,
+        "report": result.report,
+        "failed_starts": list(result.failed_starts),
         "duration_ms": round(result.duration_ms, 3),
+        "billed_ms": result.billed_ms,
+        "first_byte_ms": None if result.first_byte_ms is None else round(result.first_byte_ms, 3),
         "init_ms": None if result.init_ms is None else round(result.init_ms, 3),
+        "memory_mb": result.memory_mb,
         "peak_memory_mb": round(result.peak_memory_mb, 1),
     }

@@ -8,20 +8,90 @@ import shutil
 import stat
 import tempfile
 import zipfile
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from phplayer import cache
+from phplayer.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from phplayer.layer import LayerArchive
+MOST = 5
+"""Layers of a function (Lambda quotas)."""
+UNPACKED_LIMIT = 262_144_000
+"""Bytes of a function and all its layers, unzipped (Lambda quotas)."""
 
 _MODE_SHIFT = 16  # a zip entry keeps Unix modes in the upper half of its external attributes
 
 
-def unpack(archives: Sequence[LayerArchive]) -> Path:
+class Archive(Protocol):
+    """A layer zip on disk, whoever made it."""
+
+    @property
+    def path(self) -> Path:
+        """Where it lies."""
+
+    @property
+    def unpacked(self) -> int:
+        """Bytes of what is in it."""
+
+    @property
+    def sha256(self) -> str:
+        """Its digest, hexadecimal."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerZip:
+    """A layer zip that need not be phplayer's."""
+
+    path: Path
+    unpacked: int
+    sha256: str
+
+    @classmethod
+    def read(cls, path: Path) -> LayerZip:
+        """Open a zip.
+
+        Raises:
+            UsageError: it is none, or cannot be read.
+
+        """
+        try:
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            with zipfile.ZipFile(path) as archive:
+                unpacked = sum(entry.file_size for entry in archive.infolist())
+        except (OSError, zipfile.BadZipFile) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise UsageError(
+                f"The layer {path} cannot be read: {reason}.", remedy="Name a layer's zip file."
+            ) from error
+        return cls(path=path, unpacked=unpacked, sha256=digest)
+
+
+def check(archives: Sequence[Archive], function: Path) -> None:
+    """Check that Lambda would take these layers with that function.
+
+    Raises:
+        UsageError: too many, or too large.
+
+    """
+    if len(archives) > MOST:
+        raise UsageError(
+            f"These are {len(archives)} layers; Lambda takes {MOST} at most.", remedy="Merge some of them into one."
+        )
+    own = sum(path.lstat().st_size for path in function.rglob("*") if path.is_file() and not path.is_symlink())
+    total = own + sum(archive.unpacked for archive in archives)
+    if total > UNPACKED_LIMIT:
+        raise UsageError(
+            f"The function and its layers have {total:,} bytes unpacked; Lambda takes {UNPACKED_LIMIT:,} at most.",
+            remedy="Leave out extensions, packages or files that are not needed.",
+        )
+
+
+def unpack(archives: Sequence[Archive]) -> Path:
     """Return a folder with the archives merged in order, later ones on top; made only once per content.
 
     Raises:

@@ -50,14 +50,13 @@ class RuntimeApi:
         self._server: asyncio.Server | None = None
         self._waiting = Waiting()
         self._invocations: dict[str, Invocation] = {}
-        self._connections: set[asyncio.Task[None]] = set()
+        self._connections: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
         self._asking = 0  # runtimes that wait for an event
         self.expect_runtime()
 
     def expect_runtime(self) -> None:
         """Forget the last runtime and its connections: a new one is about to start."""
-        for task in self._connections:
-            task.cancel()
+        self._hang_up()
         self.idle = asyncio.Event()  # set while a runtime waits for an event
         loop = asyncio.get_running_loop()
         self.ready: asyncio.Future[float] = loop.create_future()  # when a runtime first asked for an event
@@ -70,9 +69,9 @@ class RuntimeApi:
     async def __aexit__(self, *_exception: object) -> None:
         assert self._server is not None  # noqa: S101  it was entered
         self._server.close()
-        for task in self._connections:
-            task.cancel()
+        self._hang_up()
         await asyncio.gather(*self._connections, return_exceptions=True)
+        await asyncio.sleep(0)  # the loop closes the sockets
 
     @property
     def address(self) -> str:
@@ -100,8 +99,16 @@ class RuntimeApi:
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.create_task(self._converse(reader, writer))
-        self._connections.add(task)
-        task.add_done_callback(self._connections.discard)
+        self._connections[task] = writer
+        task.add_done_callback(self._end)
+
+    def _end(self, task: asyncio.Task[None]) -> None:
+        self._connections.pop(task).close()
+
+    def _hang_up(self) -> None:
+        for task, writer in self._connections.items():
+            task.cancel()
+            writer.transport.abort()
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         import h11
@@ -116,8 +123,6 @@ class RuntimeApi:
                 connection.start_next_cycle()
         except (h11.ProtocolError, UnicodeDecodeError, ConnectionError):
             pass  # the runtime hung up or does not speak HTTP: it is told by the closed connection
-        finally:
-            writer.close()
 
     async def _serve(
         self,

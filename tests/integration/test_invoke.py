@@ -8,6 +8,7 @@ import signal
 import subprocess
 import tempfile
 import time
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -49,9 +50,17 @@ def test_the_result_is_all_that_stdout_carries(phplayer: Phplayer, function: Pat
     assert done.stdout == '"Hello, world"\n'
     assert "| log line\n" in done.stderr
     figures = done.stderr.splitlines()[-1]
-    assert figures.startswith("Duration ")
-    assert " ms, init " in figures
-    assert 5 < float(figures.split("peak memory ")[1].removesuffix(" MB")) < 100
+    fields = dict(field.split(": ", 1) for field in figures.split("  "))
+    assert list(fields) == [
+        "REPORT RequestId",
+        "Duration",
+        "Billed Duration",
+        "Memory Size",
+        "Max Memory Used",
+        "Init Duration",
+    ]
+    assert fields["Memory Size"] == "1024 MB"
+    assert 5 < int(fields["Max Memory Used"].removesuffix(" MB")) < 100
 
 
 def test_events_are_served_in_order_from_the_folder_itself(phplayer: Phplayer, function: Path) -> None:
@@ -66,7 +75,8 @@ def test_events_are_served_in_order_from_the_folder_itself(phplayer: Phplayer, f
         cwd=function,
     )
     assert done.stdout.splitlines() == ['"Hello, world"', '"Hello, a"', '"Hello, b"']
-    assert done.stderr.count("init ") == 1
+    assert done.stderr.count("Init Duration: ") == 1
+    assert done.stderr.count("REPORT ") == 3
 
 
 def test_json_holds_everything(phplayer: Phplayer, function: Path) -> None:
@@ -122,6 +132,10 @@ def test_the_templates_handler_is_used(phplayer: Phplayer, function: Path) -> No
         (["--event", "missing.json"], 2, "The event missing.json cannot be read: No such file or directory."),
         (["nowhere"], 2, "There is no function folder "),
         (["--timeout", "0"], 2, "--timeout"),
+        (["--memory", "64"], 2, "--memory"),
+        (["--env", "NAME"], 2, "--env NAME is not NAME=VALUE."),
+        (["--client-context", "[]"], 2, "--client-context is not a JSON object."),
+        (["--layer", "missing.zip"], 2, "The layer missing.zip cannot be read: No such file or directory."),
     ],
 )
 def test_bad_input_gets_one_sentence_and_a_remedy(
@@ -133,6 +147,28 @@ def test_bad_input_gets_one_sentence_and_a_remedy(
     assert message in done.stderr
     assert "fix: " in done.stderr
     assert done.stdout == ""
+
+
+def test_memory_variables_and_client_context_arrive(phplayer: Phplayer, function: Path) -> None:
+    write(
+        function,
+        {
+            "all.php": """
+                return fn ($data, $context) => [
+                    $data, getenv('GREETING'), $context->memoryMb, $context->clientContext, file_get_contents('/opt/x'),
+                ];
+            """
+        },
+    )
+    with zipfile.ZipFile(function / "further.zip", "w") as archive:
+        archive.writestr("x", "from a layer")
+    done = phplayer(
+        *("invoke", function, "--handler", "all.php", "--payload", "1", "--payload", "2", "--repeat", "2"),
+        *("--memory", "512", "--env", "GREETING=a=b", "--client-context", '{"custom": {"a": 1}}'),
+        *("--layer", function / "further.zip"),
+    )
+    rest = ["a=b", 512, {"custom": {"a": 1}}, "from a layer"]
+    assert [json.loads(line) for line in done.stdout.splitlines()] == [[n, *rest] for n in (1, 2, 1, 2)]
 
 
 def test_before_build_it_says_to_build(phplayer: Phplayer, tmp_path: Path) -> None:
