@@ -11,7 +11,21 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from phplayer.cli import arns, build, ci, clean, doctor, init, invoke, ledger, new_function, options, publish
+from phplayer.cli import (
+    arns,
+    build,
+    ci,
+    clean,
+    diff,
+    doctor,
+    init,
+    inspect,
+    invoke,
+    ledger,
+    new_function,
+    options,
+    publish,
+)
 from phplayer.cli.console import Console
 from phplayer.cli.failures import as_error
 from phplayer.errors import INTERRUPTED, PhplayerError, UsageError
@@ -33,6 +47,8 @@ app.command()(publish.publish)
 app.command()(arns.arns)
 app.command()(new_function.new_function)
 app.command()(invoke.invoke)
+app.command()(inspect.inspect)
+app.command()(diff.diff)
 app.command()(doctor.doctor)
 app.command()(clean.clean)
 app.add_typer(ci.app, name="ci")

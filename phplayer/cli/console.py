@@ -80,6 +80,11 @@ class Console:
         sys.stdout.write(text if text.endswith("\n") else text + "\n")
         sys.stdout.flush()
 
+    @property
+    def draws(self) -> bool:
+        """Tell whether stdout can take more than ASCII."""
+        return (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+
     def table(self, *columns: str, rows: Sequence[Sequence[str]]) -> RenderableType:
         """Make a table: ruled on a terminal (a narrow one folds cells, never cuts), aligned columns elsewhere."""
         if not self.out.is_terminal:
