@@ -27,6 +27,7 @@ from phplayer import (
     archive,
     assembly,
     bootstrap,
+    budget,
     cache,
     dist,
     ini,
@@ -86,7 +87,7 @@ def build(
     Raises:
         UsageError: the project asks for what the runtime has not, or a layer name is not valid.
         EnvironmentMissingError: a package, Composer or the network is missing.
-        BuildFailedError: a source cannot be trusted or a step failed.
+        BuildFailedError: a source cannot be trusted, a step failed, or a layer is over its budget.
         PolicyRefusedError: the result cannot run on live Lambda.
 
     """
@@ -237,16 +238,17 @@ class _Flow:
     def _archive(self, file: str, key: str, make: Callable[[Path], Manifest]) -> BuiltLayer:
         """Return the archive of that key in dist, unless it is there: fill the tree, describe it, check it, pack it."""
         path = self.folder / file
-        present = _archive_of(path, key)
+        waiting = budget.aside(path)
+        present = _archive_of(path, key) or _archive_of(waiting, key)
         if present is not None:
-            return BuiltLayer(archive=present, up_to_date=True)
+            return BuiltLayer(archive=budget.admit(present, path, self.settings), up_to_date=True)
         with tempfile.TemporaryDirectory(prefix=cache.temporary_prefix("tree"), dir=cache.folder("work")) as temporary:
             tree = Path(temporary)
             manifest = make(tree)
             self._describe(tree, manifest)
             self._check_policy(tree, manifest)
-            made = self._pack(tree, path)
-        return BuiltLayer(archive=made, up_to_date=False)
+            made = self._pack(tree, path.name, waiting)
+        return BuiltLayer(archive=budget.admit(made, path, self.settings), up_to_date=False)
 
     def _describe(self, tree: Path, manifest: Manifest) -> None:
         """Write into the layer tree what tells of its content: the manifest."""
@@ -275,9 +277,9 @@ class _Flow:
                 )
             )
 
-    def _pack(self, tree: Path, path: Path) -> LayerArchive:
+    def _pack(self, tree: Path, name: str, path: Path) -> LayerArchive:
         """Write the layer archive."""
-        phase, began = f"pack {path.name}", time.monotonic()
+        phase, began = f"pack {name}", time.monotonic()
         self.listener(PhaseStarted(subject=self.subject, phase=phase))
         archive.pack(tree, path, compression=self.compression)
         made = LayerArchive.read(path)

@@ -71,6 +71,8 @@ KEYS: tuple[Key, ...] = (
     Key(name="layer.runtime", default="{name}-{php}-{arch}", help="name of the runtime layer"),
     Key(name="layer.vendor", default="{name}-vendor", help="name of the vendor layer"),
     Key(name="layer.compression", default="best", help="how the archives are compressed: fast, best or zopfli"),
+    Key(name="layer.max_size", default="", help="most that a runtime layer may have, zipped", example='"12 MB"'),
+    Key(name="layer.max_vendor_size", default="", help="most that a vendor layer may have, zipped", example='"5 MB"'),
     Key(name="composer.bin", default="", help="the Composer to run; empty means the one on PATH"),
     Key(name="composer.scripts", default=False, help="run the project's Composer scripts"),
     Key(name="composer.plugins", default=False, help="run Composer plugins"),

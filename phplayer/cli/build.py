@@ -93,6 +93,12 @@ def build(
         Path | None,
         typer.Option("--compiled", metavar="DIR", help="Pack what docker-bake.hcl compiled into DIR."),
     ] = None,
+    max_size: Annotated[
+        str | None,
+        typer.Option(
+            "--max-size", metavar="SIZE", help="Fail where the zipped runtime layer is larger. [layer.max_size]"
+        ),
+    ] = None,
     output: options.Output = None,
     composer: Annotated[
         str | None, typer.Option("--composer", metavar="PROGRAM", help="The Composer to run. [composer.bin]")
@@ -105,7 +111,7 @@ def build(
     Several PHP versions and architectures are built side by side. Where the folder has a composer.json, its
     packages become a second layer.
     """
-    from phplayer import batch, extension_sources, matrix, naming
+    from phplayer import batch, budget, extension_sources, matrix, naming
     from phplayer.settings import Settings
 
     console = Console.of(context)
@@ -117,6 +123,7 @@ def build(
             if extension_source
             else None,
             "layer.name": name,
+            "layer.max_size": max_size,
             "build.arch": options.split(arch),
             "build.engine": engine,
             "build.base_image": base_image,
@@ -129,6 +136,8 @@ def build(
     if from_composer:
         settings = _with_composers_extensions(console, settings)
     limit = settings.size("cache.max_size")
+    for budgeted in budget.SETTINGS.values():
+        settings.size(budgeted)  # one that is no size is refused before anything takes time
     runtimes = matrix.runtimes(settings, only=options.split(only) or ())
     if print_identifiers:
         names = [runtime.identifier for runtime in runtimes]

@@ -18,7 +18,7 @@ from elftools.elf.elffile import ELFFile
 from phplayer import catalog, elf, policy
 from phplayer.layer import LayerArchive, RuntimeManifest
 from phplayer.runtime import Architecture
-from tests.conftest import SCRIPTS, WORK, Built, Phplayer, cache_folder
+from tests.conftest import ROOT, SCRIPTS, WORK, Built, Phplayer, cache_folder
 
 
 def php(built: Built, *arguments: str) -> str:
@@ -237,3 +237,28 @@ def test_without_network_and_mirror_the_reasons_are_named(phplayer: Phplayer, tm
     assert done.returncode == 4
     assert "www.php.net: cannot connect" in done.stderr
     assert "--source FILE" in done.stderr
+
+
+def test_a_layer_over_its_budget_is_named_part_by_part_and_not_put_in_its_place(
+    built: Built, tmp_path: Path, phplayer: Phplayer
+) -> None:
+    project = shutil.copytree(ROOT / "examples" / "hello", tmp_path / "hello")
+    environment = {"PHPLAYER_LAYER_COMPRESSION": "fast"}
+    refused = phplayer("build", "--max-size", "1 MB", cwd=project, env=environment, check=False)
+    assert refused.returncode == 5, refused.stderr
+    assert refused.stdout == ""
+    assert re.search(r"layer is \d+\.\d\d MB zipped, over its budget of 1\.00 MB", refused.stderr)
+    assert len(re.findall(r"^ +\d+\.\d\d MB .* %  ", refused.stderr, re.MULTILINE)) == 10
+    assert "PHP php" in refused.stderr
+    (waiting,) = (project / "dist").glob("*/*.zip")
+    assert waiting.name == "runtime.over-budget.zip"
+    nothing = phplayer("publish", "--dry-run", "--region", "eu-central-1", cwd=project, check=False)
+    assert nothing.returncode == 3
+    before = waiting.read_bytes()
+    phplayer("build", "--max-size", "200 MB", cwd=project, env=environment)
+    assert not waiting.exists()
+    assert (waiting.parent / "runtime.zip").read_bytes() == before
+    again = phplayer("build", "--max-size", "1 MB", cwd=project, env=environment, check=False)
+    assert (again.returncode, waiting.is_file()) == (5, True)
+    wrong = phplayer("build", "--max-size", "small", cwd=project, check=False)
+    assert (wrong.returncode, "no size" in wrong.stderr) == (2, True)
