@@ -7,7 +7,7 @@ export PHPLAYER_CACHE
 BIN := .venv/bin
 SHELL_SCRIPTS = scripts/*.sh .ci/run $(wildcard templates/build/*.sh templates/*/*.sh)
 
-.PHONY: hello setup packages test test-slow test-unit lint format bench lock clean
+.PHONY: hello setup packages test test-slow soak test-unit lint format bench lock clean
 
 hello:
 	@scripts/hello.sh
@@ -24,6 +24,10 @@ test: lint
 # What takes too long for CI: PHP for arm64, compiled under emulation.
 test-slow: packages
 	$(BIN)/pytest -m slow
+
+# Events with random failures for as long as wanted: make soak SECONDS=1800
+soak: packages
+	PHPLAYER_SOAK_SECONDS=$(or $(SECONDS),1800) $(BIN)/pytest -s tests/integration/test_soak.py
 
 test-unit: setup
 	$(BIN)/pytest tests/unit

@@ -1,0 +1,115 @@
+"""Every scenario on our emulator and on AWS's own (aws-lambda-rie, shipped inside aws-sam-cli)."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import json
+import platform
+import socket
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from phplayer.emulator.function import LocalFunction
+from phplayer.emulator.sandbox import Sandbox, SandboxSpec
+from phplayer.emulator.spec import FunctionSpec, environment
+from tests.integration.functions import layer, write
+from tests.integration.scenarios import SCENARIOS, Outcome, Scenario, read
+
+if TYPE_CHECKING:
+    from tests.conftest import Built
+
+PATIENCE = 120.0  # seconds; longer than any scenario takes
+
+
+@pytest.fixture(scope="module")
+def rie(tools: Callable[[str], Path]) -> Path:
+    machine = {"x86_64": "x86_64", "aarch64": "arm64"}[platform.machine()]
+    (found,) = tools("sam").parent.glob(f"lib/python*/site-packages/samcli/local/rapid/aws-lambda-rie-{machine}")
+    return found
+
+
+@pytest.fixture(scope="module")
+def opt(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return layer(built.tree, tmp_path_factory.mktemp("layers") / "opt")
+
+
+def described(scenario: Scenario, opt: Path, task: Path) -> FunctionSpec:
+    return FunctionSpec(
+        folder=write(task, scenario.files),
+        layers=opt,
+        handler=scenario.handler,
+        name="probe",
+        timeout=scenario.timeout,
+        memory_mb=scenario.memory_mb,
+        environment=scenario.environment,
+    )
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_here(opt: Path, tmp_path: Path, name: str) -> None:
+    scenario = SCENARIOS[name]
+
+    async def run() -> list[Outcome]:
+        async with LocalFunction(described(scenario, opt, tmp_path)) as function:
+            results = [await function.invoke(json.dumps(event).encode()) for event in scenario.events]
+        return [("error", result.error.type) if result.error else read(result.payload) for result in results]
+
+    assert asyncio.run(run()) == list(scenario.outcomes)
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_under_rie(rie: Path, opt: Path, tmp_path: Path, name: str) -> None:
+    scenario = SCENARIOS[name]
+    outcomes, log = asyncio.run(under_rie(rie, described(scenario, opt, tmp_path), scenario.events))
+    expected = [scenario.rie.get(number, outcome) for number, outcome in enumerate(scenario.outcomes)]
+    assert outcomes == expected, log
+
+
+async def under_rie(rie: Path, spec: FunctionSpec, events: tuple[Any, ...]) -> tuple[list[Outcome], str]:
+    """Run RIE where Lambda's own processes would be: in the sandbox, around the bootstrap."""
+    port, api = free_port(), f"127.0.0.1:{free_port()}"
+    flags = ("--runtime-interface-emulator-address", f"127.0.0.1:{port}", "--runtime-api-address", api)
+    log = bytearray()
+    sandbox = await Sandbox.start(
+        SandboxSpec(
+            command=("/rapid/aws-lambda-rie", *flags, "/opt/bootstrap"),
+            environment={**environment(spec, api=api), "AWS_LAMBDA_FUNCTION_TIMEOUT": str(int(spec.timeout))},
+            binds={"/opt": spec.layers, "/var/task": spec.folder, "/rapid/aws-lambda-rie": rie},
+        ),
+        log.extend,
+    )
+    try:
+        outcomes = []
+        for event in events:
+            asked: Awaitable[bytes] = asyncio.to_thread(post, port, event)
+            outcomes.append(read(await asked))
+    finally:
+        sandbox.kill()
+    return outcomes, log.decode(errors="replace")
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def post(port: int, event: Any) -> bytes:
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+        with closing(connection):
+            try:
+                connection.connect()
+            except ConnectionRefusedError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.02)  # it is not listening yet
+                continue
+            connection.request("POST", "/2015-03-31/functions/function/invocations", json.dumps(event))
+            return connection.getresponse().read()
