@@ -66,6 +66,11 @@ KEYS: tuple[Key, ...] = (
     Key(name="build.parallel", default=0, help="builds side by side; 0 means one per processor"),
     Key(name="build.ccache", default=True, help="use ccache where it is installed"),
     Key(name="build.output", default="dist", help="folder for the archives"),
+    Key(
+        name="catalog.feed",
+        default="https://www.php.net/releases/index.php",
+        help="where `phplayer catalog update` asks for PHP releases",
+    ),
     Key(name="cache.max_size", default="10 GB", help="what the cache may keep after a build; 0 means no limit"),
     Key(name="layer.name", default="php", help="first part of the layers' names"),
     Key(name="layer.runtime", default="{name}-{php}-{arch}", help="name of the runtime layer"),

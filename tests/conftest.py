@@ -52,7 +52,8 @@ def run_phplayer(
 ) -> subprocess.CompletedProcess[str]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "PHPLAYER_"))}
     # The host engine, unless a test says otherwise: a Docker daemon of this machine must not decide what is tested.
-    environment |= {"PHPLAYER_CACHE": str(cache_folder()), "PHPLAYER_BUILD_ENGINE": "host"} | dict(env or {})
+    environment |= {"PHPLAYER_CACHE": str(cache_folder()), "PHPLAYER_BUILD_ENGINE": "host"}
+    environment |= {"PHPLAYER_DATA": str(WORK / "data")} | dict(env or {})  # a catalogue of the user's own stays out
     done = subprocess.run(
         [str(SCRIPTS / "phplayer"), *map(str, arguments)],
         cwd=cwd,

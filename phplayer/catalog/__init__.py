@@ -69,6 +69,19 @@ class Base:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Cost:
+    """What an extension adds to an unpacked layer, in bytes, as measured once."""
+
+    code: int
+    libraries: int  # that it brings, where none of them is the target's
+
+    @property
+    def total(self) -> int:
+        """Both together."""
+        return self.code + self.libraries
+
+
+@dataclass(frozen=True, kw_only=True)
 class Catalog:
     """All that phplayer knows to build."""
 
@@ -79,6 +92,7 @@ class Catalog:
     sets: Mapping[str, tuple[str, ...]]
     bases: Mapping[str, Base]
     targets: Mapping[str, Target]
+    costs: Mapping[str, Cost]  # of the extensions that were measured
     given: Mapping[str, ExtensionSource]  # extension -> the source that the project gives for it
 
     @property
@@ -213,4 +227,4 @@ def load() -> Catalog:
     """
     from phplayer.catalog import reading  # it needs what this module defines
 
-    return reading.read(files.FOLDER)
+    return reading.read(files.FOLDER, user=files.user_file())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt  # noqa: TC003  msgspec reads annotations at run time
+import os
 import re
 import tomllib
 from pathlib import Path
@@ -18,11 +19,23 @@ if TYPE_CHECKING:
 
 FOLDER = Path(__file__).resolve().parent
 
+USER_FILE = "catalog.toml"
+
 _SCHEMA_PATH = re.compile(r"(?P<what>.*?)(?: - at `(?P<path>[^`]*)`)?", re.DOTALL)
 _UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>[^`]*)`")
 _HEADER = re.compile(r"\s*\[{1,2}\s*(?P<name>[^\[\]]+?)\s*\]{1,2}\s*(#.*)?")
 _KEY = re.compile(r"""\s*(?P<name>[\w-]+|"[^"]*"|'[^']*')\s*=""")
 _PART = re.compile(r"""[\w-]+|"[^"]*"|'[^']*'""")
+
+
+def user_file() -> Path:
+    """Return where the user's own catalogue file is, or would be. ``PHPLAYER_DATA`` moves its folder."""
+    configured = os.environ.get("PHPLAYER_DATA")
+    if configured:
+        return Path(configured).expanduser().resolve() / USER_FILE
+    import platformdirs
+
+    return platformdirs.user_data_path("phplayer") / USER_FILE
 
 
 class Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -52,6 +65,28 @@ class PhpFile(Struct, frozen=True, kw_only=True):
     mirrors: tuple[str, ...]
     branch: dict[str, BranchTable]
     release: tuple[ReleaseTable, ...]
+
+
+class UserFile(Struct, frozen=True, kw_only=True):
+    """The user's own file: what ``phplayer catalog update`` learned."""
+
+    release: tuple[ReleaseTable, ...]
+
+
+class CostTable(Struct, frozen=True, kw_only=True):
+    """``[extension.X]`` of ``costs.toml``: bytes in an unpacked layer."""
+
+    code: int  # of the extension itself
+    libraries: int = 0  # of the libraries that it brings, where none of them is the target's
+
+
+class CostsFile(Struct, frozen=True, kw_only=True):
+    """``costs.toml``: what extensions cost, measured."""
+
+    php: str
+    base: str
+    architecture: Architecture
+    extension: dict[str, CostTable]
 
 
 class SourceTable(Struct, frozen=True, kw_only=True):
@@ -172,7 +207,9 @@ def read(path: Path, schema: type[_T]) -> CatalogFile[_T]:
             f"The catalogue file {path} cannot be read: {error.strerror}.", remedy="Install phplayer again."
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise PhplayerError(f"The catalogue file {path} is not TOML: {error}.", remedy="Correct that line.") from error
+        raise PhplayerError(
+            f"The catalogue file {path} is not TOML: {error}.", remedy=_remedy(path, "Correct that line")
+        ) from error
     try:
         return CatalogFile(path, text, msgspec.convert(document, schema))
     except msgspec.ValidationError as error:
@@ -224,8 +261,12 @@ def _mistake(path: Path, text: str, key: Sequence[str], what: str) -> PhplayerEr
     line = line_of(text, key)
     place = f"{path}, line {line}" if line else f"{path}"
     return PhplayerError(
-        f"The catalogue file {place}: {'.'.join(key) or 'the file'}: {what}.", remedy="Correct that key."
+        f"The catalogue file {place}: {'.'.join(key) or 'the file'}: {what}.", remedy=_remedy(path, "Correct that key")
     )
+
+
+def _remedy(path: Path, remedy: str) -> str:
+    return f"{remedy}, or run: phplayer catalog update" if path.name == USER_FILE else f"{remedy}."
 
 
 def line_of(text: str, key: Sequence[str]) -> int:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from phplayer.catalog import SHA256, Base, Catalog, files
+from phplayer.catalog import SHA256, Base, Catalog, Cost, files
 from phplayer.errors import UsageError
 from phplayer.runtime import Extension, ExtensionSource, PhpVersion, Release, Target
 
@@ -16,22 +16,23 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def read(folder: Path) -> Catalog:
-    """Read and check the catalogue in a folder.
+def read(folder: Path, *, user: Path | None = None) -> Catalog:
+    """Read and check the catalogue in a folder, with the releases of the user's own file where there is one.
 
     Raises:
-        PhplayerError: one of its files does not validate; names file, line and key.
+        PhplayerError: one of the files does not validate; names file, line and key.
 
     """
     php = files.read(folder / "php.toml", files.PhpFile)
     extensions = files.read(folder / "extensions.toml", files.ExtensionsFile)
     bases = files.read(folder / "bases.toml", files.BasesFile)
     targets = files.read(folder / "targets.toml", files.TargetsFile)
+    costs = files.read(folder / "costs.toml", files.CostsFile)
     mirrors = extensions.content.mirrors
     catalog = Catalog(
         default_php=php.content.default,
         default_target=targets.content.default,
-        releases=_releases(php),
+        releases=_merged(_releases(php), user_releases(user, php) if user and user.is_file() else ()),
         extensions=MappingProxyType(
             {name: _extension(name, table, mirrors) for name, table in extensions.content.extension.items()}
         ),
@@ -41,35 +42,55 @@ def read(folder: Path) -> Catalog:
             {name: Target(name=name, **msgspec.structs.asdict(table)) for name, table in targets.content.target.items()}
         ),
         given=MappingProxyType({}),
+        costs=MappingProxyType(
+            {name: Cost(code=table.code, libraries=table.libraries) for name, table in costs.content.extension.items()}
+        ),
     )
     _check(catalog, php, extensions, targets)
     return catalog
 
 
+def user_releases(path: Path, php: files.CatalogFile[files.PhpFile]) -> tuple[Release, ...]:
+    """Return the releases of the user's own file; branches and mirrors are those of php.toml.
+
+    Raises:
+        PhplayerError: it does not validate; names file, line and key.
+
+    """
+    file = files.read(path, files.UserFile)
+    return tuple(_release(file, number, table, php.content) for number, table in enumerate(file.content.release))
+
+
 def _releases(file: files.CatalogFile[files.PhpFile]) -> tuple[Release, ...]:
-    """Return the file's releases, oldest first."""
-    found = []
-    for number, table in enumerate(file.content.release):
-        key = ("release", str(number))
-        try:
-            version = PhpVersion.parse(table.version)
-        except UsageError as error:
-            raise file.mistake((*key, "version"), error.message.rstrip(".")) from error
-        if version.branch not in file.content.branch:
-            raise file.mistake((*key, "version"), f"there is no [branch.{version.branch!r}]")
-        if not SHA256.fullmatch(table.sha256):
-            raise file.mistake((*key, "sha256"), "a SHA-256 has 64 hexadecimal digits")
-        release = Release(
-            version=version,
-            sha256=table.sha256,
-            urls=tuple(mirror.replace("${version}", table.version) for mirror in file.content.mirrors),
-            debian_path=table.debian,
-            end_of_life=file.content.branch[version.branch].end_of_life,
-            exact_only=table.exact_only,
-            origin=table.from_,
-        )
-        found.append(release)
-    return tuple(sorted(found, key=lambda release: release.version))
+    return tuple(_release(file, number, table, file.content) for number, table in enumerate(file.content.release))
+
+
+def _merged(own: tuple[Release, ...], users: tuple[Release, ...]) -> tuple[Release, ...]:
+    """Return all releases, oldest first. Of one version the catalogue's own wins, unless it is meant only exactly."""
+    found = {release.version: release for release in users}
+    found.update({release.version: release for release in own if not (release.exact_only and release.version in found)})
+    return tuple(sorted(found.values(), key=lambda release: release.version))
+
+
+def _release(file: files.CatalogFile[Any], number: int, table: files.ReleaseTable, php: files.PhpFile) -> Release:
+    key = ("release", str(number))
+    try:
+        version = PhpVersion.parse(table.version)
+    except UsageError as error:
+        raise file.mistake((*key, "version"), error.message.rstrip(".")) from error
+    if version.branch not in php.branch:
+        raise file.mistake((*key, "version"), f"there is no [branch.{version.branch!r}]")
+    if not SHA256.fullmatch(table.sha256):
+        raise file.mistake((*key, "sha256"), "a SHA-256 has 64 hexadecimal digits")
+    return Release(
+        version=version,
+        sha256=table.sha256,
+        urls=tuple(mirror.replace("${version}", table.version) for mirror in php.mirrors),
+        debian_path=table.debian,
+        end_of_life=php.branch[version.branch].end_of_life,
+        exact_only=table.exact_only,
+        origin=table.from_,
+    )
 
 
 def _extension(name: str, table: files.ExtensionTable, mirrors: tuple[str, ...]) -> Extension:

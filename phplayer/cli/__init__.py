@@ -14,6 +14,7 @@ import typer
 from phplayer.cli import (
     arns,
     build,
+    catalog,
     ci,
     clean,
     diff,
@@ -51,6 +52,7 @@ app.command()(inspect.inspect)
 app.command()(diff.diff)
 app.command()(doctor.doctor)
 app.command()(clean.clean)
+app.add_typer(catalog.app, name="catalog")
 app.add_typer(ci.app, name="ci")
 app.add_typer(ledger.app, name="ledger")
 

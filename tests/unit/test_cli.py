@@ -32,7 +32,7 @@ def run(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedP
 def test_help_and_version_are_results(tmp_path: Path) -> None:
     shown = run("--help", cwd=tmp_path)
     assert (shown.returncode, shown.stderr) == (0, "")
-    for command in ("init", "build", "publish", "new-function", "invoke", "doctor", "clean", "ci"):
+    for command in ("init", "build", "publish", "new-function", "invoke", "doctor", "clean", "ci", "catalog"):
         assert command in shown.stdout
     assert run("--version", cwd=tmp_path).stdout.startswith("phplayer ")
 

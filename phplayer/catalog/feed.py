@@ -1,0 +1,139 @@
+"""Learns of new PHP releases from php.net's release feed and keeps them in the user's own catalogue file.
+
+The feed answers ``?json&version=8.4`` with the newest release of that branch: ``version`` and ``source``, a list with
+``filename`` and ``sha256`` of each tarball (https://www.php.net/releases/).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from phplayer.catalog import SHA256, files, reading
+from phplayer.errors import BuildFailedError, EnvironmentMissingError, UsageError
+from phplayer.runtime import PhpVersion
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from phplayer.catalog import Catalog
+    from phplayer.runtime import Release
+
+_TIMEOUT = 20.0  # seconds
+_REMEDY = "Nothing was changed. A project can pin a release itself: php.version and php.sha256 in phplayer.toml."
+
+
+class _Tarball(msgspec.Struct, frozen=True):
+    filename: str
+    sha256: str = ""
+
+
+class _Answer(msgspec.Struct, frozen=True):
+    version: str = ""
+    source: tuple[_Tarball, ...] = ()
+    error: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Learned:
+    """The newest release of a branch, by the feed."""
+
+    version: PhpVersion
+    sha256: str
+    new: bool  # the catalogue did not have it, or only for who asks for it exactly
+
+
+def update(*, feed: str, today: dt.date, path: Path) -> tuple[Learned, ...]:
+    """Ask the feed for each branch and write the user's file; all or nothing.
+
+    Raises:
+        EnvironmentMissingError: the feed cannot be reached or does not answer as one.
+        BuildFailedError: it tells another checksum for a release that the catalogue has.
+
+    """
+    known = reading.read(files.FOLDER)
+    learned = tuple(_learned(known, _ask(feed, branch), branch) for branch in known.branches)
+    source = f"release feed of {_host(feed)}, {today}"
+    _write(path, [item for item in learned if item.new], source)
+    return learned
+
+
+def _host(url: str) -> str:
+    from urllib.parse import urlsplit
+
+    return urlsplit(url).hostname or url
+
+
+def _ask(feed: str, branch: str) -> _Answer:
+    import httpx
+
+    try:
+        url = httpx.URL(feed).copy_merge_params({"json": "", "version": branch})
+        answer = httpx.get(url, timeout=_TIMEOUT, follow_redirects=True)
+        answer.raise_for_status()
+    except httpx.InvalidURL as error:
+        raise UsageError(f"catalog.feed is {feed!r}, which is no URL.", remedy=_REMEDY) from error
+    except httpx.HTTPError as error:
+        raise EnvironmentMissingError(f"The release feed {feed} cannot be had: {error}.", remedy=_REMEDY) from error
+    try:
+        return msgspec.json.decode(answer.content, type=_Answer)
+    except msgspec.MsgspecError as error:
+        raise EnvironmentMissingError(
+            f"The release feed {feed} did not answer as one for PHP {branch}: {error}.", remedy=_REMEDY
+        ) from error
+
+
+def _learned(known: Catalog, answer: _Answer, branch: str) -> Learned:
+    wrong = EnvironmentMissingError(
+        f"The release feed names no release of PHP {branch}{f' ({answer.error})' if answer.error else ''}.",
+        remedy=_REMEDY,
+    )
+    try:
+        version = PhpVersion.parse(answer.version)
+    except UsageError as error:
+        raise wrong from error
+    sha256 = next((item.sha256 for item in answer.source if item.filename == f"php-{version}.tar.xz"), "")
+    if version.branch != branch or not SHA256.fullmatch(sha256):
+        raise wrong
+    own: dict[PhpVersion, Release] = {release.version: release for release in known.releases}
+    if version in own and own[version].sha256 != sha256:
+        raise BuildFailedError(
+            f"The release feed says that PHP {version} has the SHA-256 {sha256}; the catalogue knows another, "
+            f"{own[version].sha256} ({own[version].origin}).",
+            remedy="Nothing was changed. One of them is wrong: compare with https://www.php.net/downloads.php.",
+        )
+    newer = version > known.release(branch).version
+    return Learned(version=version, sha256=sha256, new=newer)
+
+
+def _write(path: Path, learned: Sequence[Learned], source: str) -> None:
+    """Write the file whole or not at all; what would not validate is never put in place."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text("".join(_lines(learned, source)), encoding="utf-8")
+        reading.user_releases(temporary, files.read(files.FOLDER / "php.toml", files.PhpFile))
+        temporary.replace(path)
+    except OSError as error:
+        raise EnvironmentMissingError(
+            f"{path} cannot be written: {error.strerror}.", remedy="Make its folder writable, or set PHPLAYER_DATA."
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def _lines(learned: Sequence[Learned], source: str) -> Iterable[str]:
+    yield "# PHP releases that phplayer learned of by `phplayer catalog update`, which writes this file anew.\n"
+    if not learned:
+        yield "release = []\n"
+    for item in learned:
+        table: dict[str, Any] = {"version": str(item.version), "sha256": item.sha256, "from": source}
+        yield "\n[[release]]\n"
+        yield from (f'{key} = "{value}"\n' for key, value in table.items())

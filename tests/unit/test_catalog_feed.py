@@ -1,0 +1,151 @@
+"""``catalog update`` against a real HTTP server that answers as php.net's release feed, or does not."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, ClassVar
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from phplayer import catalog
+from phplayer.catalog import feed, files, reading
+from phplayer.errors import BuildFailedError, EnvironmentMissingError, PhplayerError, UsageError
+
+SHA = "cd" * 32
+TODAY = dt.date(2026, 9, 1)
+OWN = reading.read(files.FOLDER)
+
+
+def answer(version: str, sha256: str = SHA) -> dict[str, Any]:
+    """What php.net answers, without what nobody reads."""
+    tarballs = [
+        {"filename": f"php-{version}.tar.{kind}", "sha256": sha256 if kind == "xz" else "0" * 64}
+        for kind in ("gz", "bz2", "xz")
+    ]
+    return {"announcement": True, "date": "27 Aug 2026", "source": tarballs, "version": version}
+
+
+class Feed(BaseHTTPRequestHandler):
+    answers: ClassVar[dict[str, Any]] = {}
+
+    def do_GET(self) -> None:
+        query = parse_qs(urlsplit(self.path).query, keep_blank_values=True)
+        assert "json" in query
+        found = self.answers.get(query["version"][0])
+        body = found if isinstance(found, bytes) else json.dumps(found).encode()
+        self.send_response(404 if found is None else 200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    Feed.answers = {branch: answer(f"{branch}.99") for branch in OWN.branches}
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Feed)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/releases/index.php"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.fixture
+def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.setenv("PHPLAYER_DATA", str(tmp_path / "data"))
+    catalog.load.cache_clear()
+    yield files.user_file()
+    catalog.load.cache_clear()
+
+
+def test_new_releases_become_the_newest_of_their_branches(url: str, path: Path) -> None:
+    learned = feed.update(feed=url, today=TODAY, path=path)
+    assert [str(item.version) for item in learned] == [f"{branch}.99" for branch in OWN.branches]
+    assert all(item.new for item in learned)
+    release = catalog.load().release("8.4")
+    assert (str(release.version), release.sha256) == ("8.4.99", SHA)
+    assert release.origin == "release feed of 127.0.0.1, 2026-09-01"
+    assert release.urls[0].endswith("/php-8.4.99.tar.xz")
+    assert release.end_of_life == OWN.release("8.4").end_of_life
+
+
+def test_known_releases_add_nothing(url: str, path: Path) -> None:
+    for branch in OWN.branches:
+        release = OWN.release(branch)
+        Feed.answers[branch] = answer(str(release.version), release.sha256)
+    assert not any(item.new for item in feed.update(feed=url, today=TODAY, path=path))
+    assert catalog.load().releases == OWN.releases
+
+
+def test_one_that_only_the_exact_version_meant_becomes_the_newest(url: str, path: Path) -> None:
+    exact = next(release for release in OWN.releases if release.exact_only and release.version.branch == "8.4")
+    Feed.answers["8.4"] = answer(str(exact.version), exact.sha256)
+    feed.update(feed=url, today=TODAY, path=path)
+    assert catalog.load().release("8.4").version == exact.version
+
+
+def test_another_checksum_for_a_known_release_is_refused(url: str, path: Path) -> None:
+    feed.update(feed=url, today=TODAY, path=path)
+    before = path.read_bytes()
+    Feed.answers["8.4"] = answer(str(OWN.release("8.4").version))
+    with pytest.raises(BuildFailedError, match="the catalogue knows another"):
+        feed.update(feed=url, today=TODAY, path=path)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        (None, "404"),
+        (b"<html>", "did not answer as one for PHP 8.4"),
+        ({"error": "Unknown version"}, r"names no release of PHP 8\.4 \(Unknown version\)"),
+        (answer("8.3.99"), "names no release"),
+        (answer("8.4.99", 'x"\nversion = "'), "names no release"),
+        ({"version": "8.4.99", "source": []}, "names no release"),
+        ({"version": "8.4.99\n", "source": "all"}, "did not answer"),
+    ],
+)
+def test_another_answer_changes_nothing(url: str, path: Path, found: object, said: str) -> None:
+    feed.update(feed=url, today=TODAY, path=path)
+    before = path.read_bytes()
+    Feed.answers["8.4"] = found
+    with pytest.raises(EnvironmentMissingError, match=said) as caught:
+        feed.update(feed=url, today=TODAY + dt.timedelta(days=1), path=path)
+    assert caught.value.remedy.startswith("Nothing was changed.")
+    assert path.read_bytes() == before
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+def test_nobody_there_is_told(path: Path) -> None:
+    with pytest.raises(EnvironmentMissingError, match="cannot be had"):
+        feed.update(feed="http://127.0.0.1:1/", today=TODAY, path=path)
+    with pytest.raises((UsageError, EnvironmentMissingError)):
+        feed.update(feed="http://[", today=TODAY, path=path)
+    assert not path.exists()
+
+
+def test_a_file_of_the_users_that_does_not_validate_is_named_and_written_anew(url: str, path: Path) -> None:
+    path.parent.mkdir()
+    path.write_text('[[release]]\nversion = "8.4.99"\nsha256 = "12"\nfrom = "me"\n')
+    with pytest.raises(PhplayerError) as caught:
+        catalog.load()
+    assert f"{path}, line 3: release.0.sha256: " in caught.value.message
+    assert "phplayer catalog update" in caught.value.remedy
+    feed.update(feed=url, today=TODAY, path=path)
+    assert catalog.load().release("8.4").sha256 == SHA
+
+
+def test_a_folder_that_cannot_be_written_is_told(url: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(EnvironmentMissingError, match="cannot be written"):
+        feed.update(feed=url, today=TODAY, path=tmp_path / "file" / "catalog.toml")
