@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from phplayer.layer import RuntimeManifest
@@ -10,6 +11,7 @@ from phplayer.runtime import Architecture
 if TYPE_CHECKING:
     from phplayer.layer import Manifest, VendorManifest
 
+_MARK = re.compile(r"(?:PHP|Composer packages for PHP) \S+, phplayer [0-9a-f]{12}\b")
 _LICENSE_LIMIT = 512  # characters of LicenseInfo
 _RUNTIME_LICENSE = "PHP-3.01"
 
@@ -40,6 +42,11 @@ def _package_licenses(manifest: VendorManifest) -> str:
         several = {f"({text})" if " OR " in text else text for text in several}
     expression = " AND ".join(sorted(several))
     return expression if len(expression) <= _LICENSE_LIMIT else ""
+
+
+def is_ours(description: str) -> bool:
+    """Tell whether a version's description is one of ours."""
+    return _MARK.search(description) is not None
 
 
 def mark(manifest: Manifest) -> str:

@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING
 
 from phplayer.aws.buckets import Buckets, StoredObject
 from phplayer.aws.connection import Connection
+from phplayer.aws.functions import Functions
 from phplayer.aws.identity import Identity, caller
+from phplayer.aws.layer_policies import LayerPolicies
 from phplayer.aws.layers import Details, Grant, LayerContent, Layers, LayerVersion
+from phplayer.aws.parameters import Parameters
 from phplayer.aws.regions import check_regions, enabled_regions, regions
 
 if TYPE_CHECKING:
@@ -43,6 +46,9 @@ class Aws:
         self.connection = Connection(profile=profile, endpoint_url=endpoint_url, hasty=hasty)
         self.layers = Layers(self.connection)
         self.buckets = Buckets(self.connection)
+        self.layer_policies = LayerPolicies(self.connection)
+        self.functions = Functions(self.connection)
+        self.parameters = Parameters(self.connection)
 
     @property
     def default_region(self) -> str:

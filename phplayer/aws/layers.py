@@ -135,6 +135,16 @@ class Layers:
             client = self._connection.client("lambda", region)
             return _version(client.get_layer_version(LayerName=layer, VersionNumber=number))
 
+    def delete(self, region: str, layer: str, number: int) -> None:
+        """Delete one version; one that is gone already is no error.
+
+        Raises:
+            PhplayerError: it was refused.
+
+        """
+        with self._connection.calling("lambda:DeleteLayerVersion", region):
+            self._connection.client("lambda", region).delete_layer_version(LayerName=layer, VersionNumber=number)
+
     def content(self, arn: LayerArn) -> LayerContent:
         """Return where the content of a layer version is, one of another account's included.
 

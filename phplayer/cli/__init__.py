@@ -22,6 +22,7 @@ from phplayer.cli import (
     init,
     inspect,
     invoke,
+    layers,
     ledger,
     new_function,
     options,
@@ -54,6 +55,7 @@ app.command()(doctor.doctor)
 app.command()(clean.clean)
 app.add_typer(catalog.app, name="catalog")
 app.add_typer(ci.app, name="ci")
+app.add_typer(layers.app, name="layers")
 app.add_typer(ledger.app, name="ledger")
 
 

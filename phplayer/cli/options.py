@@ -55,6 +55,7 @@ Profile = Annotated[str | None, typer.Option("--profile", help="AWS profile. [pu
 Ledger = Annotated[
     Path | None, typer.Option("--ledger", metavar="FILE", help="Record of published layers. [publish.ledger]")
 ]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking.")]
 Account = Annotated[
     str | None, typer.Option("--account", metavar="ID", help="Account of the layers, where several are recorded.")
 ]

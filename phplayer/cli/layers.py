@@ -1,0 +1,274 @@
+"""``phplayer layers``: the versions that exist.
+
+Documents. Each has ``account``, ``principal``, ``endpoint``, ``ledger``; where something failed, ``failures`` (each
+``where`` and an error's members) and ``error``. The list has ``drift`` (whether AWS and the ledger differ) and
+``versions`` (each ``layer``, ``region``, ``version``, ``arn``, ``state``, ``current``, ``in_use``, ``size`` in bytes,
+``description``). ``prune`` has ``dry_run`` and ``versions`` (each ``layer``, ``region``, ``version``, ``arn``,
+``fate``); ``unshare`` has ``dry_run`` and ``shares`` (each ``layer``, ``region``, ``version``, ``audience``);
+``keep`` has ``versions`` (ARNs) and ``in_use``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from phplayer.cli import options
+from phplayer.cli.console import Console, file_size
+from phplayer.cli.layers_session import Session
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from phplayer.inventory.listing import ListedVersion
+    from phplayer.inventory.pruning import Verdict
+    from phplayer.inventory.unsharing import Audience, Share
+    from phplayer.ledger import LedgerKey
+
+app = typer.Typer(help="List the published versions, unshare and prune them.")
+
+Arns = Annotated[list[str], typer.Argument(metavar="ARN...", help="Recorded LayerVersionArns.")]
+Keep = Annotated[int, typer.Option("--keep", metavar="N", min=1, help="Newest versions to keep of each layer.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and change nothing.")]
+
+
+@app.callback(invoke_without_command=True)
+def _layers(
+    context: typer.Context,
+    *,
+    layer: options.LayerPatterns = None,
+    region: options.RecordedRegion = None,
+    endpoint_url: options.EndpointUrl = None,
+    profile: options.Profile = None,
+    ledger: options.Ledger = None,
+    _json: options.Json = False,
+    _debug: options.Debug = False,
+) -> None:
+    """List the published versions, unshare and prune them.
+
+    Without a command it lists them, as `phplayer layers list` does.
+    """
+    from phplayer.errors import UsageError
+
+    if context.invoked_subcommand is None:
+        show(context, layer=layer, region=region, endpoint_url=endpoint_url, profile=profile, ledger=ledger)
+    elif layer or region or endpoint_url or profile or ledger:
+        name = context.invoked_subcommand
+        raise UsageError("Options stand behind the command.", remedy=f"phplayer layers {name} --layer ... --region ...")
+
+
+@app.command("list")
+def show(
+    context: typer.Context,
+    *,
+    layer: options.LayerPatterns = None,
+    region: options.RecordedRegion = None,
+    endpoint_url: options.EndpointUrl = None,
+    profile: options.Profile = None,
+    ledger: options.Ledger = None,
+    _json: options.Json = False,
+    _debug: options.Debug = False,
+) -> None:
+    """List recorded and remote versions and say where they differ."""
+    from phplayer.inventory import listing, regionwise
+
+    console = Console.of(context)
+    session = Session.open(console, endpoint_url, profile, ledger, "Looking at")
+    places = session.all_places(options.split(layer) or (), options.split(region) or ())
+    found = listing.look(places, session.recorded, session.aws, listen=console.listen)
+    document = {"drift": bool(found.drift), "versions": [_version(each) for each in found.versions]}
+    columns = ("layer", "region", "version", "state", "size")
+    rows = [
+        (each.place.layer, each.place.region, _number(each), each.state, file_size(each.size) if each.size else "-")
+        for each in found.versions
+    ]
+    error = regionwise.failure_of(found.failures, total=found.places, what="layers in a region")
+    session.finish(document, error, found.failures, console.table(*columns, rows=rows) if rows else None)
+    if found.drift:
+        console.note(f"{len(found.drift)} of {len(found.versions)} versions differ. {_advice(found.drift)}")
+    elif rows:
+        console.note(f"{len(rows)} versions, all as recorded.")
+    else:
+        console.note("There is no version of these layers.")
+    session.end(error)
+
+
+@app.command()
+def prune(
+    context: typer.Context,
+    *,
+    keep: Keep = 5,
+    layer: options.LayerPatterns = None,
+    region: options.RecordedRegion = None,
+    dry_run: DryRun = False,
+    yes: options.Yes = False,
+    endpoint_url: options.EndpointUrl = None,
+    profile: options.Profile = None,
+    ledger: options.Ledger = None,
+    _json: options.Json = False,
+    _debug: options.Debug = False,
+) -> None:
+    """Delete old versions.
+
+    Of each layer in each region the newest stay. So does the current version, one that a function of the account
+    uses, one marked with `layers keep`, and what phplayer did not make.
+    """
+    from phplayer.inventory import pruning, regionwise
+
+    console = Console.of(context)
+    session = Session.open(console, endpoint_url, profile, ledger, "Pruning in")
+    places = session.recorded_places(options.split(layer) or (), options.split(region) or ())
+    result = pruning.plan(places, session.recorded, session.aws, keep=keep, listen=console.listen)
+    what, regions, failures = result.verdicts, result.regions, result.failures
+    gone = len(result.doomed)
+    if gone and not dry_run:
+        session.confirm(
+            _table_of(console, ("layer", "region", "version", "what happens"), [_verdict_row(v) for v in what]),
+            f"Delete {gone} layer version{'' if gone == 1 else 's'}? This cannot be undone.",
+            yes=yes,
+        )
+        done = pruning.execute(result, session.aws, session.ledger_path, listen=console.listen)
+        stayed = tuple(verdict for verdict in what if verdict not in result.doomed)
+        order = {(each.place, each.version): number for number, each in enumerate(what)}
+        what = tuple(sorted((*stayed, *done.verdicts), key=lambda each: order[each.place, each.version]))
+        failures = (*failures, *done.failures)
+    error = regionwise.failure_of(failures, total=regions, what="regions")
+    rows = [_verdict_row(verdict) for verdict in what]
+    table = _table_of(console, ("layer", "region", "version", "what happens" if dry_run else "what happened"), rows)
+    session.finish({"dry_run": dry_run, "versions": [_verdict(each) for each in what]}, error, failures, table)
+    if not gone:
+        console.note("Nothing to delete.")
+    session.end(error)
+
+
+@app.command()
+def unshare(
+    context: typer.Context,
+    *,
+    account: Annotated[
+        list[str] | None, typer.Option("--account", metavar="ID", help="From this account; repeatable.")
+    ] = None,
+    org: Annotated[
+        list[str] | None, typer.Option("--org", metavar="ID", help="From this organisation; repeatable.")
+    ] = None,
+    public: Annotated[bool, typer.Option("--public", help="From everybody.")] = False,
+    layer: options.LayerPatterns = None,
+    region: options.RecordedRegion = None,
+    dry_run: DryRun = False,
+    yes: options.Yes = False,
+    endpoint_url: options.EndpointUrl = None,
+    profile: options.Profile = None,
+    ledger: options.Ledger = None,
+    _json: options.Json = False,
+    _debug: options.Debug = False,
+) -> None:
+    """Take back what was shared.
+
+    It works on all versions of the recorded layers. Functions that use a version already keep it.
+    """
+    from phplayer.errors import UsageError
+    from phplayer.inventory import regionwise, unsharing
+
+    console = Console.of(context)
+    audiences: set[Audience] = {unsharing.Audience.account(each) for each in options.split(account) or ()}
+    audiences |= {unsharing.Audience.organization(each) for each in options.split(org) or ()}
+    audiences |= {unsharing.Audience(kind=unsharing.Kind.PUBLIC)} if public else set()
+    if not audiences:
+        raise UsageError("Nobody to take a share back from.", remedy="Pass --account ID, --org ID or --public.")
+    session = Session.open(console, endpoint_url, profile, ledger, "Unsharing in")
+    places = session.recorded_places(options.split(layer) or (), options.split(region) or ())
+    found = unsharing.find(places, frozenset(audiences), session.aws, listen=console.listen)
+    shares, failures = found.shares, found.failures
+    columns = ("layer", "region", "version", "shared with" if dry_run else "no longer shared with")
+    if shares and not dry_run:
+        plan = _table_of(console, ("layer", "region", "version", "shared with"), [_share_row(each) for each in shares])
+        session.confirm(plan, f"Take back {len(shares)} share{'' if len(shares) == 1 else 's'}?", yes=yes)
+        done = unsharing.remove(shares, session.aws, listen=console.listen)
+        shares, failures = done.shares, (*failures, *done.failures)
+    error = regionwise.failure_of(failures, total=found.places, what="layers in a region")
+    document = {"dry_run": dry_run, "shares": [_share(each) for each in shares]}
+    session.finish(document, error, failures, _table_of(console, columns, [_share_row(each) for each in shares]))
+    if not found.shares and not failures:
+        console.note(f"Nothing is shared with {', '.join(str(each) for each in sorted(audiences))}.")
+    session.end(error)
+
+
+@app.command("keep")
+def mark(
+    context: typer.Context,
+    arns: Arns,
+    *,
+    undo: Annotated[bool, typer.Option("--undo", help="Take the mark away again.")] = False,
+    ledger: options.Ledger = None,
+    _json: options.Json = False,
+    _debug: options.Debug = False,
+) -> None:
+    """Mark versions in use, so that prune never deletes them.
+
+    For versions that functions of other accounts use. Only the ledger is written.
+    """
+    from phplayer.inventory import marking
+    from phplayer.settings import Settings
+
+    console = Console.of(context)
+    path = Settings.load(flags={"publish.ledger": ledger and ledger.absolute()}).path("publish.ledger")
+    marked = marking.mark(path, arns, in_use=not undo)
+    console.result({"ledger": str(path), "versions": list(marked), "in_use": not undo}, "\n".join(marked))
+
+
+# -- rows and documents -----------------------------------------------------------------------------------------------
+
+
+def _table_of(console: Console, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Any:
+    return console.table(*columns, rows=rows) if rows else None
+
+
+def _where(place: LedgerKey) -> dict[str, Any]:
+    return {"layer": place.layer, "region": place.region}
+
+
+def _number(listed: ListedVersion) -> str:
+    marks = [word for word, said in (("current", listed.current), ("in use", listed.in_use)) if said]
+    return f"{listed.version} ({', '.join(marks)})" if marks else str(listed.version)
+
+
+def _version(listed: ListedVersion) -> dict[str, Any]:
+    return {
+        **_where(listed.place),
+        "version": listed.version,
+        "arn": listed.arn,
+        "state": listed.state.name.lower(),
+        "current": listed.current,
+        "in_use": listed.in_use,
+        "size": listed.size or None,
+        "description": listed.description,
+    }
+
+
+def _advice(drift: Sequence[ListedVersion]) -> str:
+    from phplayer.inventory.listing import State
+
+    states = {each.state for each in drift}
+    if State.CHANGED in states:
+        return "Content that is not what was recorded was published by something else: look into it."
+    if State.UNRECORDED in states:
+        return "`phplayer publish` records what it finds; `phplayer layers prune` deletes the rest."
+    return "`phplayer layers prune` drops the records of what is gone."
+
+
+def _verdict_row(verdict: Verdict) -> tuple[str, ...]:
+    return (verdict.place.layer, verdict.place.region, str(verdict.version), verdict.fate)
+
+
+def _verdict(verdict: Verdict) -> dict[str, Any]:
+    fate = verdict.fate.name.lower()
+    return {**_where(verdict.place), "version": verdict.version, "arn": verdict.arn, "fate": fate}
+
+
+def _share_row(share: Share) -> tuple[str, ...]:
+    return (share.place.layer, share.place.region, str(share.version), str(share.audience))
+
+
+def _share(share: Share) -> dict[str, Any]:
+    return {**_where(share.place), "version": share.version, "audience": str(share.audience)}
