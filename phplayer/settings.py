@@ -291,7 +291,7 @@ def write_example(directory: Path, *, php: str) -> Path:
             table = key_table
             lines.append(f"\n[{table}]")
         shown = key.example or _toml(php if key.name == "php.version" else key.default)
-        prefix = "" if table == "php" and key.default != {} else "# "
+        prefix = "" if table == "php" and key.default not in ({}, "") else "# "
         lines.append(f"{prefix}{name} = {shown}  # {key.help}")
     try:
         with path.open("x", encoding="utf-8") as file:

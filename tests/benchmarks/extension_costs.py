@@ -1,0 +1,192 @@
+"""What each extension costs: bytes of its own code and of the libraries that it brings.
+
+One compile with every extension is enough. An extension's code is what its object files add to the executable (text
+and data, without relocations); a PECL extension's is its stripped shared object. Its libraries are those whose symbols
+it uses, with all that those need, less what PHP needs without it; glibc and the compiler's runtimes are not counted.
+
+    extension_costs.py [--root DIR] [--tree DIR] [--pecl DIR] [--write]
+
+``--root`` is the system that it was compiled on (a chroot), ``--tree`` PHP's source tree there after make (made in a
+temporary folder when not given), ``--pecl`` a folder with NAME.so files. ``--write`` puts the result into costs.toml.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+from phplayer import catalog, elf, recipe, sources  # noqa: E402
+from phplayer.catalog import files  # noqa: E402
+from phplayer.engines import host  # noqa: E402
+from phplayer.events import unheard  # noqa: E402
+from phplayer.runtime import Architecture, BootstrapMode, Runtime  # noqa: E402
+
+LIBRARY_FOLDERS = ("lib", "usr/lib", "lib64", "usr/lib64")
+KNOWN = catalog.load()
+TARGET = KNOWN.target(KNOWN.default_target)
+NEVER = TARGET.glibc_sonames | TARGET.never_grafted
+
+
+def whole_runtime(base: catalog.Base) -> Runtime:
+    """PHP with every extension that it bundles and that this base has the libraries for."""
+    version = KNOWN.release(KNOWN.default_php).version
+    names = [
+        extension.name
+        for extension in KNOWN.extensions.values()
+        if not extension.shared and extension.offered_by(version)
+        if all(base.packages[library] for library in extension.libraries)
+    ]
+    return KNOWN.runtime(
+        php=str(version),
+        extensions=names,
+        target=TARGET.name,
+        architecture=Architecture.of_this_machine(),
+        bootstrap=BootstrapMode.FUNCTION,
+    )
+
+
+def compiled(runtime: Runtime, base: catalog.Base, folder: Path) -> Path:
+    """Compile PHP in a folder and return its source tree."""
+    tarball = sources.fetch(runtime.release, file=None, subject="", listener=unheard)
+    tree = folder / "php"
+    tree.mkdir()
+    subprocess.run(["tar", "-xJf", tarball, "-C", tree, "--strip-components=1"], check=True)
+    plan = recipe.recipe(runtime, release=runtime.release, base=base)
+    environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", "CFLAGS": "-O2", "CXXFLAGS": "-O2"}
+    subprocess.run(["./configure", *plan.configure], cwd=tree, env=environment, check=True)
+    subprocess.run(["make", "-j2"], cwd=tree, env=environment, check=True)
+    return tree
+
+
+def output(*arguments: str | Path) -> str:
+    return subprocess.run(arguments, check=True, capture_output=True, text=True).stdout
+
+
+def code_size(objects: Iterable[Path]) -> int:
+    """Text and data of object files, in bytes: what ``size`` calls so."""
+    files_ = list(objects)
+    if not files_:
+        return 0
+    rows = (line.split() for line in output("size", *files_).splitlines()[1:])
+    return sum(int(text) + int(data) for text, data, *_ in rows)
+
+
+def undefined(objects: Iterable[Path]) -> frozenset[str]:
+    """The symbols that object files want from elsewhere."""
+    files_ = list(objects)
+    if not files_:
+        return frozenset()
+    lines = output("nm", "-u", *files_).splitlines()
+    return frozenset(parts[1] for line in lines if len(parts := line.split()) == 2)
+
+
+class Libraries:
+    """The shared libraries of a system."""
+
+    def __init__(self, root: Path) -> None:
+        places = [root / place for place in LIBRARY_FOLDERS]
+        folders = [*places, *(folder for place in places if place.is_dir() for folder in place.glob("*-linux-gnu*"))]
+        self._folders = [folder for folder in folders if folder.is_dir()]
+
+    @cache  # noqa: B019  one object in a short run
+    def path(self, soname: str) -> Path:
+        return next(path.resolve() for folder in self._folders if (path := folder / soname).exists())
+
+    @cache  # noqa: B019
+    def symbols(self, soname: str) -> frozenset[str]:
+        lines = output("nm", "-D", "--defined-only", self.path(soname)).splitlines()
+        return frozenset(line.split()[-1].partition("@")[0] for line in lines)
+
+    def closure(self, sonames: Iterable[str]) -> frozenset[str]:
+        """These libraries and all that they need."""
+        found: set[str] = set()
+        waiting = [soname for soname in sonames if soname not in NEVER]
+        while waiting:
+            soname = waiting.pop()
+            if soname not in found:
+                found.add(soname)
+                waiting.extend(name for name in elf.read(self.path(soname)).needed if name not in NEVER)
+        return frozenset(found)
+
+    def size(self, sonames: Iterable[str]) -> int:
+        return sum(self.path(soname).stat().st_size for soname in sonames)
+
+
+def costs(runtime: Runtime, tree: Path, pecl: Path | None, libraries: Libraries) -> dict[str, tuple[int, int]]:
+    """Return extension -> (code, libraries), both in bytes."""
+    linked = [name for name in elf.read(tree / "sapi" / "cli" / "php").needed if name not in NEVER]
+    objects = {
+        extension.name: [path for path in (tree / "ext" / extension.name).rglob("*.o") if "tests" not in path.parts]
+        for extension in runtime.extensions
+    }
+
+    def used(objects_: Iterable[Path]) -> frozenset[str]:
+        wanted = undefined(objects_)
+        return libraries.closure(name for name in linked if wanted & libraries.symbols(name))
+
+    always = [extension.name for extension in runtime.extensions if extension.always]
+    core = [*(path for name in ("Zend", "main", "TSRM", "sapi/cli") for path in (tree / name).rglob("*.o"))]
+    without = used([*core, *(path for name in always for path in objects[name])])
+    found: dict[str, tuple[int, int]] = {}
+    for extension in runtime.extensions:
+        module = tree / "modules" / f"{extension.name}.so"
+        if module.is_file():
+            found[extension.name] = (stripped(module), libraries.size(needed(module, libraries) - without))
+        elif not extension.always:
+            own = objects[extension.name]
+            found[extension.name] = (code_size(own), libraries.size(used(own) - without))
+    for module in sorted(pecl.glob("*.so")) if pecl else ():
+        found[module.stem] = (stripped(module), libraries.size(needed(module, libraries) - without))
+    return found
+
+
+def needed(module: Path, libraries: Libraries) -> frozenset[str]:
+    return libraries.closure(elf.read(module).needed)
+
+
+def stripped(module: Path) -> int:
+    """Size of a shared object as a layer has it."""
+    with tempfile.NamedTemporaryFile() as file:
+        subprocess.run(["strip", "--strip-unneeded", "-o", file.name, module], check=True)
+        return Path(file.name).stat().st_size
+
+
+def written(runtime: Runtime, base: str, found: Mapping[str, tuple[int, int]]) -> str:
+    """Return costs.toml with these figures, its comment kept."""
+    comment = files.FOLDER.joinpath("costs.toml").read_text().partition("\n\n")[0]
+    head = f'php = "{runtime.php}"\nbase = "{base}"\narchitecture = "{runtime.architecture}"\n\n[extension]\n'
+    lines = (
+        f"{name} = {{ code = {code} }}\n" if not brought else f"{name} = {{ code = {code}, libraries = {brought} }}\n"
+        for name, (code, brought) in sorted(found.items())
+    )
+    return f"{comment}\n\n{head}{''.join(lines)}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--root", type=Path, default=Path("/"))
+    parser.add_argument("--tree", type=Path)
+    parser.add_argument("--pecl", type=Path)
+    parser.add_argument("--write", action="store_true")
+    arguments = parser.parse_args()
+    base = host.base_of_this_machine()
+    runtime = whole_runtime(base)
+    with tempfile.TemporaryDirectory() as temporary:
+        tree = arguments.tree or compiled(runtime, base, Path(temporary))
+        found = costs(runtime, tree, arguments.pecl, Libraries(arguments.root))
+    for name, (code, brought) in sorted(found.items(), key=lambda item: -sum(item[1])):
+        print(f"{name:14}{code / 1e6:8.2f} MB{brought / 1e6:9.2f} MB of libraries")
+    if arguments.write:
+        (files.FOLDER / "costs.toml").write_text(written(runtime, base.name, found))
+
+
+if __name__ == "__main__":
+    main()
