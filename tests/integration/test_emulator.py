@@ -153,7 +153,8 @@ def test_a_runtime_that_died_while_idle_costs_no_event(opt: Path, tmp_path: Path
     assert second.init_ms is not None, "another runtime had to be started"
 
 
-def test_runtimes_work_side_by_side(opt: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("own", [True, False])
+def test_runtimes_work_side_by_side(opt: Path, tmp_path: Path, *, own: bool) -> None:
     """As on Lambda Managed Instances. Each event waits for the others: alone none would end."""
     source = """
         function index($data) {
@@ -162,9 +163,10 @@ def test_runtimes_work_side_by_side(opt: Path, tmp_path: Path) -> None:
             return [getmypid(), count(glob('/tmp/*'))];
         }
     """
-    start = "n=$AWS_LAMBDA_MAX_CONCURRENCY; unset AWS_LAMBDA_MAX_CONCURRENCY"
-    folder = shell(tmp_path, f"{start}\nwhile [ $n -gt 0 ]; do /opt/bootstrap & n=$((n-1)); done; wait")
-    write(folder, {"src/index.php": source})
+    folder = write(tmp_path, {"src/index.php": source})
+    if own:
+        start = "n=$AWS_LAMBDA_MAX_CONCURRENCY; unset AWS_LAMBDA_MAX_CONCURRENCY"
+        shell(folder, f"{start}\nwhile [ $n -gt 0 ]; do /opt/bootstrap & n=$((n-1)); done; wait")
 
     async def run() -> list[InvokeResult]:
         async with LocalFunction(spec(opt, folder, concurrency=3, timeout=120)) as function:
@@ -178,9 +180,8 @@ def test_runtimes_work_side_by_side(opt: Path, tmp_path: Path) -> None:
 def test_a_timeout_beside_others_lets_them_finish(opt: Path, tmp_path: Path) -> None:
     source = """
         function index($data) {
-            if ($data === 'hang') sleep(600);
-            touch('/tmp/started');
-            if ($data === 'work') sleep(3);
+            if ($data === 'hang') proc_close(proc_open(['sleep', '600'], [], $pipes)); // no signal ends that wait
+            if ($data === 'work') usleep(5000000);
             return 'done';
         }
     """
@@ -188,9 +189,9 @@ def test_a_timeout_beside_others_lets_them_finish(opt: Path, tmp_path: Path) -> 
     write(folder, {"src/index.php": source})
 
     async def run() -> list[InvokeResult]:
-        async with LocalFunction(spec(opt, folder, concurrency=2, timeout=30)) as function:
+        async with LocalFunction(spec(opt, folder, concurrency=2, timeout=12)) as function:
             hanging = asyncio.create_task(function.invoke(b'"hang"'))
-            await asyncio.sleep(28)  # within its time the other begins, and ends after it
+            await asyncio.sleep(8)  # within its time the other begins, and ends after it
             return [*await asyncio.gather(hanging, function.invoke(b'"work"')), await function.invoke(b'"next"')]
 
     hung, worked, after = asyncio.run(run())
