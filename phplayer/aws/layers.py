@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from phplayer.aws.buckets import StoredObject
-from phplayer.aws.refusals import ConflictError
+from phplayer.aws.refusals import ConflictError, NotFoundError
 from phplayer.layer import LayerArn
 
 if TYPE_CHECKING:
@@ -157,8 +158,22 @@ class Layers:
             content = client.get_layer_version_by_arn(Arn=str(arn))["Content"]
             return LayerContent(url=content["Location"], code_sha256=content["CodeSha256"], size=content["CodeSize"])
 
-    def share(self, arn: LayerArn, grant: Grant) -> bool:
-        """Let others use a layer version; tell whether they could not before.
+    def statements(self, arn: LayerArn) -> frozenset[str]:
+        """Return the names of the statements that let others use a layer version.
+
+        Raises:
+            PhplayerError: it was refused.
+
+        """
+        with contextlib.suppress(NotFoundError), self._connection.calling("lambda:GetLayerVersionPolicy", arn.region):
+            client = self._connection.client("lambda", arn.region)
+            answer = client.get_layer_version_policy(LayerName=arn.name, VersionNumber=arn.version)
+            policy: dict[str, list[dict[str, str]]] = json.loads(answer["Policy"])
+            return frozenset(statement.get("Sid", "") for statement in policy["Statement"])
+        return frozenset()
+
+    def share(self, arn: LayerArn, grant: Grant) -> None:
+        """Let others use a layer version; it is no error when they can already.
 
         Raises:
             PhplayerError: it was refused.
@@ -177,8 +192,6 @@ class Layers:
                 Principal=grant.principal,
                 **organization,
             )
-            return True
-        return False
 
     def _count(self, client: Any) -> None:
         """Have the client's requests read from something that counts: botocore itself tells no progress."""

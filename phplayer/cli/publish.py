@@ -11,11 +11,11 @@ from phplayer.cli import interruption, options
 from phplayer.cli.console import Console, file_size
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from phplayer.aws import Aws, Identity
     from phplayer.errors import PhplayerError
-    from phplayer.publishing import Outcome, Result
+    from phplayer.publishing import Outcome, Result, Step
     from phplayer.publishing.destination import Destination
     from phplayer.settings import Settings
 
@@ -28,6 +28,16 @@ Bucket = Annotated[
 ]
 CreateBucket = Annotated[bool, typer.Option("--create-bucket", help="Make the bucket where it is missing.")]
 KeepUpload = Annotated[bool, typer.Option("--keep-upload", help="Leave the archive in the bucket.")]
+Share = Annotated[
+    list[str] | None,
+    typer.Option("--share", metavar="WHO", help="Let account:NUMBER or org:ID use the layers; repeatable."),
+]
+Public = Annotated[bool, typer.Option("--public", help="Let everybody use the layers; asks before.")]
+Verify = Annotated[
+    bool | None,
+    typer.Option("--verify/--no-verify", help="Download and compare what AWS has. [default: with --public]"),
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
 def publish(
@@ -41,6 +51,10 @@ def publish(
     s3_bucket: Bucket = None,
     create_bucket: CreateBucket = False,
     keep_upload: KeepUpload = False,
+    share: Share = None,
+    public: Public = False,
+    verify: Verify = None,
+    yes: Yes = False,
     dry_run: DryRun = False,
     _json: options.Json = False,
     _debug: options.Debug = False,
@@ -52,6 +66,7 @@ def publish(
     """
     from phplayer import dist, publishing
     from phplayer import ledger as ledgers
+    from phplayer.publishing import sharing
     from phplayer.settings import Settings
 
     console = Console.of(context)
@@ -65,6 +80,7 @@ def publish(
             "build.output": output and output.absolute(),
         }
     )
+    grants = sharing.grants(options.split(share) or (), public=public)
     archives = dist.archives(settings)
     ledger_path = settings.path("publish.ledger")
     recorded = ledgers.read(ledger_path)
@@ -80,12 +96,16 @@ def publish(
         endpoint=where.endpoint,
         account=where.identity.account,
         bucket=settings.text("publish.bucket"),
+        grants=grants,
     )
+    if public and not dry_run and not yes:
+        _confirm_public(console, where, steps)
     with interruption.stopping(console) as stopping:
         terms = publishing.Terms(
             home=where.home,
             create_bucket=create_bucket,
             keep_upload=keep_upload,
+            verify=public if verify is None else verify,
             patience=settings.number("publish.patience"),
             stopping=stopping,
         )
@@ -116,6 +136,16 @@ def _destination(console: Console, settings: Settings, aws: Aws, *, all_regions:
     several = f", {len(where.regions)} regions" if len(where.regions) > 1 else f", {where.regions[0]}"
     console.note(f"Publishing to account {where.identity.account} as {where.identity.principal}{at}{several}")
     return where
+
+
+def _confirm_public(console: Console, where: Destination, steps: Sequence[Step]) -> None:
+    """Have it confirmed that everybody may use the layers, and where."""
+    from phplayer.errors import UsageError
+
+    layers = ", ".join(dict.fromkeys(step.place.layer for step in steps))
+    question = f"Let EVERY AWS account use {layers} in {', '.join(where.regions)}?"
+    if not console.confirm(question):
+        raise UsageError("Nothing was published: --public was not confirmed.", remedy="Answer y, or pass --yes.")
 
 
 def _report(console: Console, result: Result, identity: Identity, document: dict[str, Any], *, stopped: bool) -> None:

@@ -5,21 +5,23 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from phplayer import ledger
-from phplayer.errors import UsageError
+from phplayer.errors import PhplayerError, UsageError
 from phplayer.events import unheard
 from phplayer.layer import LayerArn
 from phplayer.publishing import running, uploads
 from phplayer.publishing.lookup import find, find_patiently
 from phplayer.publishing.outcome import Happened, Outcome, Result
+from phplayer.publishing.proof import prove
 from phplayer.publishing.sending import Sending, send
+from phplayer.publishing.sharing import share
 from phplayer.publishing.turns import Note, turn
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from phplayer.aws import LayerVersion
@@ -39,6 +41,7 @@ class Terms:
     create_bucket: bool = False
     keep_upload: bool = False
     patience: float = PATIENCE
+    verify: bool = False  # download what AWS has and compare it
     stopping: threading.Event = field(default_factory=threading.Event, compare=False)  # set by Ctrl-C
 
 
@@ -92,13 +95,21 @@ class _Execution:
     def carry_out(self, step: Step, tell: Listener) -> Outcome:
         begun = time.monotonic()
         settled = self._settle(step, tell)
-        return Outcome(
-            step=step,
-            happened=settled.happened,
-            arn=settled.arn,
-            remarks=settled.remarks,
-            seconds=time.monotonic() - begun,
-        )
+        try:
+            remarks = (*settled.remarks, *self._afterwards(step, settled.arn))
+        except PhplayerError as error:  # it is published and recorded all the same
+            settled = replace(settled, happened=Happened.FAILED, error=error)
+            remarks = settled.remarks
+        return replace(settled, remarks=remarks, seconds=time.monotonic() - begun)
+
+    def _afterwards(self, step: Step, arn: LayerArn | None) -> Iterator[str]:
+        """Verify, then share: nobody gets what is not what it should be."""
+        if arn is None:
+            return
+        if self.terms.verify:
+            prove(step, arn, self.client)
+            yield "verified"
+        yield from share(arn, step.grants, self.client)
 
     def _settle(self, step: Step, tell: Listener) -> Outcome:
         """Come to the ARN of the version that has this content."""

@@ -33,7 +33,10 @@ class LayerCalls(Protocol):
     def version(self, region: str, layer: str, number: int) -> LayerVersion:
         """Return one version with its digest."""
 
-    def share(self, arn: LayerArn, grant: Grant) -> bool:
+    def statements(self, arn: LayerArn) -> frozenset[str]:
+        """Return the names of what lets others use a version."""
+
+    def share(self, arn: LayerArn, grant: Grant) -> None:
         """Let others use a version."""
 
 

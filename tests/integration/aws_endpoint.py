@@ -1,21 +1,21 @@
-"""AWS endpoints on loopback: moto's server, and a proxy that puts faults in front of it."""
+"""AWS endpoints on loopback: moto's server (faults go in front of it: ``fault_proxy``)."""
 
 from __future__ import annotations
 
 import http.client
 import os
-import re
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from urllib.parse import urlsplit
+
+from tests.integration.fault_proxy import Call, Faults, faulty_proxy
+
+__all__ = ["ACCOUNT", "CREDENTIALS", "Call", "Faults", "faulty_proxy", "free_port", "moto_server", "reset"]
 
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "testing",
@@ -87,84 +87,3 @@ def _wait(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
         else:
             return
     raise AssertionError(f"moto_server did not start:\n{log.read_text()}")
-
-
-@dataclass(frozen=True)
-class Call:
-    """A request on its way to AWS."""
-
-    method: str
-    path: str
-    region: str
-
-    @property
-    def publishes(self) -> bool:
-        return self.method == "POST" and self.path.endswith("/versions")
-
-
-@dataclass
-class Faults:
-    """What goes wrong. Each may sleep too; set anew, they count from the next request on."""
-
-    refuse: Callable[[Call], bool] = lambda _call: False  # AccessDenied, nothing is forwarded
-    cut: Callable[[Call], bool] = lambda _call: False  # forwarded, but the answer never arrives
-    seen: list[Call] = field(default_factory=list)
-
-
-@contextmanager
-def faulty_proxy(url: str, faults: Faults) -> Iterator[str]:
-    """Serve a proxy in front of ``url`` and yield its own URL."""
-    behind = urlsplit(url)
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def log_message(self, *_arguments: object) -> None:
-            """Say nothing."""
-
-        def _forward(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            scope = re.search(r"Credential=[^/]+/\d+/([a-z0-9-]+)/", self.headers.get("Authorization", ""))
-            call = Call(method=self.command, path=self.path, region=scope[1] if scope else "")
-            faults.seen.append(call)
-            if faults.refuse(call):
-                refusal = b'{"Message": "User: me is not authorized"}'
-                self._answer(403, [("x-amzn-ErrorType", "AccessDeniedException")], refusal)
-                return
-            connection = http.client.HTTPConnection(str(behind.hostname), behind.port, timeout=60)
-            try:
-                connection.request(self.command, self.path, body, dict(self.headers.items()))
-                answer = connection.getresponse()
-                data = answer.read()
-            finally:
-                connection.close()
-            if faults.cut(call):
-                self.close_connection = True
-                return
-            hop_by_hop = {"content-length", "transfer-encoding", "connection"}
-            kept = [(name, value) for name, value in answer.getheaders() if name.lower() not in hop_by_hop]
-            self._answer(answer.status, kept, data)
-
-        def __getattr__(self, name: str) -> object:
-            if name.startswith("do_"):  # http.server's names for the methods of HTTP
-                return self._forward
-            raise AttributeError(name)
-
-        def _answer(self, status: int, headers: list[tuple[str, str]], data: bytes) -> None:
-            self.send_response_only(status)
-            for name, value in headers:
-                self.send_header(name, value)
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

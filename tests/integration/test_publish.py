@@ -17,7 +17,8 @@ import pytest
 
 from tests import layers
 from tests.conftest import SCRIPTS, Phplayer, cache_folder
-from tests.integration.aws_endpoint import ACCOUNT, CREDENTIALS, Call, Faults, faulty_proxy
+from tests.integration.aws_endpoint import ACCOUNT, CREDENTIALS
+from tests.integration.fault_proxy import Call, Faults, faulty_proxy
 
 REGIONS = ("-r", "eu-west-1", "-r", "us-east-1")
 ARNS = [

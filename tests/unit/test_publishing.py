@@ -5,18 +5,26 @@ import hashlib
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from phplayer import ledger, publishing
 from phplayer.aws import Details, Grant, LayerVersion, StoredObject
-from phplayer.aws.refusals import NotFoundError, OutcomeUnknownError
+from phplayer.aws.refusals import (
+    CredentialsUnknownError,
+    NotFoundError,
+    OutcomeUnknownError,
+    ThrottledError,
+    UnreachableError,
+)
 from phplayer.errors import AwsRefusedError, PolicyRefusedError, PublishedInPartError, UsageError
 from phplayer.events import Event, PhaseFinished
 from phplayer.layer import LayerArchive, LayerArn
 from phplayer.ledger import Ledger
-from phplayer.publishing import Happened, Result, Step, Terms, planning, sending
+from phplayer.publishing import Happened, Result, Step, Terms, planning, sending, sharing
 from tests.layers import archive, runtime_manifest, vendor_manifest
 
 ACCOUNT = "123456789012"
@@ -52,6 +60,7 @@ class FakeAws:
 
     before: Callable[[str], None] = lambda _region: None
     after: Callable[[str], None] = lambda _region: None
+    url: str = ""
     digest: str = ""  # what it claims to hold, when not what was sent
     held: dict[tuple[str, str], list[LayerVersion]] = field(default_factory=dict)
     objects: dict[str, dict[str, bytes]] = field(default_factory=dict)
@@ -87,10 +96,12 @@ class FakeAws:
         self.calls.append(f"remove {region} {stored.bucket} {account}")
         del self.objects[stored.bucket][stored.key]
 
-    def share(self, arn: LayerArn, grant: Grant) -> bool:
-        new = (arn, grant) not in self.grants
+    def statements(self, arn: LayerArn) -> frozenset[str]:
+        return frozenset(grant.statement for shared, grant in self.grants if shared == arn)
+
+    def share(self, arn: LayerArn, grant: Grant) -> None:
+        self.calls.append(f"share {arn.region} {grant}")
         self.grants.add((arn, grant))
-        return new
 
     def publish(
         self, region: str, details: Details, content: bytes | StoredObject, *, sent: Callable[[int], None] | None = None
@@ -108,6 +119,7 @@ class FakeAws:
                 description=description,
                 code_sha256=self.digest or base64.b64encode(hashlib.sha256(archive).digest()).decode(),
                 size=len(archive),
+                url=self.url,
             )
             versions.append(version)
         self.after(region)
@@ -353,3 +365,136 @@ def test_each_step_is_told_with_what_came_of_it(archives: tuple[LayerArchive, ..
     (finished,) = [event for event in events if isinstance(event, PhaseFinished)]
     assert finished.subject == "eu-west-1 php-84-x86_64"
     assert finished.outcome == "published, version 1"
+
+
+def test_a_large_archive_goes_through_a_bucket_and_out_of_it_again(
+    archives: tuple[LayerArchive, ...], path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(planning, "DIRECT_UPLOAD_LIMIT", 0)
+    aws = FakeAws()
+    arguments: dict[str, Any] = {"endpoint": "aws", "account": ACCOUNT, "bucket": "layers-{region}"}
+    steps = publishing.plan(archives, REGIONS, ledger.read(path), **arguments)
+    refused = publishing.execute(steps, aws, path)
+    assert happened(refused) == [Happened.FAILED] * 4
+    assert "There is no bucket layers-eu-west-1." in str(refused.outcomes[0].error)
+
+    result = publishing.execute(steps, aws, path, terms=Terms(create_bucket=True))
+    assert happened(result) == [Happened.PUBLISHED] * 4
+    assert aws.objects == {"layers-eu-west-1": {}, "layers-us-east-1": {}}
+    path.unlink()
+    aws.held.clear()
+    publishing.execute(steps, aws, path, terms=Terms(keep_upload=True))
+    assert [len(held) for held in aws.objects.values()] == [2, 2]
+
+
+@pytest.mark.parametrize("pattern", ["layers-{regoin}", "Layers", "ab", "layers-", "{", "{0}", "a_b"])
+def test_what_cannot_name_a_bucket_is_refused(pattern: str) -> None:
+    with pytest.raises(UsageError):
+        planning.bucket_name(pattern, region="eu-west-1", account=ACCOUNT)
+
+
+def test_a_version_is_shared_once(archives: tuple[LayerArchive, ...], path: Path) -> None:
+    aws = FakeAws()
+    wanted = sharing.grants(["account:210987654321", "org:o-abc123", "account:210987654321"], public=True)
+    steps = publishing.plan(
+        archives[:1], REGIONS[:1], ledger.read(path), endpoint="aws", account=ACCOUNT, grants=wanted
+    )
+    (first,) = publishing.execute(steps, aws, path).outcomes
+    assert first.remarks == (
+        "shared with account:210987654321",
+        "shared with org:o-abc123",
+        "shared with everybody",
+    )
+    (again,) = publishing.execute(steps, aws, path).outcomes
+    assert again.remarks == tuple(f"was {remark}" for remark in first.remarks)
+    assert len([call for call in aws.calls if call.startswith("share")]) == 3
+
+
+@pytest.mark.parametrize("text", ["account:1234", "account:12345678901a", "org:abc", "everybody", "public", ""])
+def test_a_grant_that_cannot_be_meant_is_refused(text: str) -> None:
+    with pytest.raises(UsageError):
+        sharing.grants([text])
+
+
+def test_a_call_without_effect_is_sent_again(archives: tuple[LayerArchive, ...], path: Path) -> None:
+    refusals = [
+        ThrottledError("slow down", remedy="wait"),
+        UnreachableError("no way", remedy="look"),
+        OutcomeUnknownError("no answer", remedy="again"),
+    ]
+
+    def refuse(_region: str) -> None:
+        if refusals:
+            raise refusals.pop()
+
+    aws = FakeAws(before=refuse)
+    result = publishing.execute(plan(archives[:1], path, ("eu-west-1",)), aws, path, terms=QUICK)
+    assert happened(result) == [Happened.PUBLISHED]
+    assert len(aws.published) == 1
+
+
+def test_what_another_publisher_recorded_meanwhile_costs_no_call(
+    archives: tuple[LayerArchive, ...], path: Path
+) -> None:
+    steps = plan(archives, path)
+    publishing.execute(steps, FakeAws(), path)
+    late = FakeAws()
+    assert happened(publishing.execute(steps, late, path)) == [Happened.UNCHANGED] * 4
+    assert late.calls == []
+
+
+def test_a_region_that_does_not_know_good_credentials_is_not_opted_into(
+    archives: tuple[LayerArchive, ...], path: Path
+) -> None:
+    unknown = CredentialsUnknownError("not accepted", remedy="check")
+    aws = FakeAws(before=in_region("us-east-1", unknown))
+    result = publishing.execute(plan(archives[:1], path), aws, path, terms=Terms(home="eu-west-1"))
+    error = result.outcomes[1].error
+    assert error is not None
+    assert "has not opted into us-east-1" in error.message
+    assert "aws account enable-region --region-name us-east-1" in error.remedy
+
+
+def test_a_defect_is_not_hidden(archives: tuple[LayerArchive, ...], path: Path) -> None:
+    aws = FakeAws(before=in_region("us-east-1", ZeroDivisionError()))
+    with pytest.raises(ZeroDivisionError):
+        publishing.execute(plan(archives, path), aws, path)
+
+
+class _Downloads(BaseHTTPRequestHandler):
+    content = b""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(self.content)))
+        self.end_headers()
+        self.wfile.write(self.content)
+
+    def log_message(self, *_arguments: object) -> None:
+        """Say nothing."""
+
+
+def test_what_aws_holds_is_downloaded_and_compared(archives: tuple[LayerArchive, ...], path: Path) -> None:
+    handler = type("Handler", (_Downloads,), {"content": archives[0].path.read_bytes()})
+    with HTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        try:
+            aws = FakeAws(url=f"http://127.0.0.1:{server.server_port}/layer.zip")
+            terms = Terms(verify=True)
+            result = publishing.execute(plan(archives, path, ("eu-west-1",)), aws, path, terms=terms)
+        finally:
+            server.shutdown()
+            thread.join()
+    runtime, vendor = result.outcomes
+    assert runtime.remarks == ("verified",)
+    assert vendor.happened is Happened.FAILED
+    assert "php-vendor:1 does not hold" in str(vendor.error)
+    assert vendor.arn is not None  # it exists, and is recorded
+    assert len(ledger.read(path).entries) == 2
+
+
+def test_what_cannot_be_downloaded_is_not_verified(archives: tuple[LayerArchive, ...], path: Path) -> None:
+    aws = FakeAws(url="http://127.0.0.1:1/layer.zip")
+    result = publishing.execute(plan(archives[:1], path), aws, path, terms=Terms(verify=True))
+    assert "could not be downloaded" in str(result.outcomes[0].error)
