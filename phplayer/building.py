@@ -29,11 +29,13 @@ from phplayer import (
     bootstrap,
     budget,
     cache,
+    describing,
     dist,
     ini,
     naming,
     policy,
     recipe,
+    sbom,
     sources,
     vendor,
 )
@@ -46,7 +48,6 @@ from phplayer.layer import (
     LayerArchive,
     RuntimeManifest,
     VendorManifest,
-    encode_manifest,
 )
 
 if TYPE_CHECKING:
@@ -176,16 +177,15 @@ class _Flow:
                 key=key,
             )
 
-        built = self._archive(dist.RUNTIME_ZIP, key, make)
-        _write_whole(self.folder / "manifest.json", encode_manifest(built.archive.manifest))
-        return built
+        return self._archive(dist.RUNTIME_ZIP, key, make)
 
     # -- the vendor layer -----------------------------------------------------------------------------------------
 
     def vendor_layer(self) -> tuple[BuiltLayer, ...]:
         """Return vendor.zip; nothing where the project has no composer.json, and then none is left in dist."""
         if self.project is None:
-            (self.folder / dist.VENDOR_ZIP).unlink(missing_ok=True)
+            for name in (dist.VENDOR_ZIP, sbom.BESIDE["vendor"]):
+                (self.folder / name).unlink(missing_ok=True)
             return ()
         project, composer = self.project, self.composer
         runtime = LayerArchive.read(self.folder / dist.RUNTIME_ZIP).manifest
@@ -236,25 +236,23 @@ class _Flow:
     # -- both -----------------------------------------------------------------------------------------------------
 
     def _archive(self, file: str, key: str, make: Callable[[Path], Manifest]) -> BuiltLayer:
-        """Return the archive of that key in dist, unless it is there: fill the tree, describe it, check it, pack it."""
+        """Return the archive of that key in dist, made unless it is there."""
         path = self.folder / file
         waiting = budget.aside(path)
         present = _archive_of(path, key) or _archive_of(waiting, key)
-        if present is not None:
-            return BuiltLayer(archive=budget.admit(present, path, self.settings), up_to_date=True)
+        made = present or self._made(path.name, waiting, make)
+        admitted = budget.admit(made, path, self.settings)
+        describing.copy_beside(admitted)
+        return BuiltLayer(archive=admitted, up_to_date=present is not None)
+
+    def _made(self, name: str, path: Path, make: Callable[[Path], Manifest]) -> LayerArchive:
+        """Fill the tree, describe it, check it, pack it."""
         with tempfile.TemporaryDirectory(prefix=cache.temporary_prefix("tree"), dir=cache.folder("work")) as temporary:
             tree = Path(temporary)
             manifest = make(tree)
-            self._describe(tree, manifest)
+            describing.write(tree, manifest)
             self._check_policy(tree, manifest)
-            made = self._pack(tree, path.name, waiting)
-        return BuiltLayer(archive=budget.admit(made, path, self.settings), up_to_date=False)
-
-    def _describe(self, tree: Path, manifest: Manifest) -> None:
-        """Write into the layer tree what tells of its content: the manifest."""
-        inside = tree / MANIFEST_PATHS["runtime" if isinstance(manifest, RuntimeManifest) else "vendor"]
-        inside.parent.mkdir(parents=True, exist_ok=True)
-        inside.write_bytes(encode_manifest(manifest))
+            return self._pack(tree, name, path)
 
     def _check_policy(self, tree: Path, manifest: Manifest) -> None:
         """Refuse what cannot run on live Lambda; warn of what only a run there can tell."""
@@ -302,12 +300,4 @@ def _archive_of(path: Path, key: str) -> LayerArchive | None:
 
 
 def _digest(*parts: str) -> str:
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
-
-
-def _write_whole(path: Path, data: bytes) -> None:
-    if path.is_file() and path.read_bytes() == data:
-        return
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_bytes(data)
-    temporary.replace(path)
+    return hashlib.sha256("\0".join((describing.FORMAT, *parts)).encode()).hexdigest()

@@ -63,7 +63,7 @@ class Kind(StrEnum):
 _PATTERNS = {
     Kind.DOCUMENTS: re.compile(r"^share/doc/|^(vendor|phplayer)/(phplayer|sbom\.cdx)\.json$|^phplayer\.json$"),
     Kind.PACKAGE: re.compile(r"(^|/)vendor/"),
-    Kind.PHP: re.compile(r"(^|/)s?bin/php[^/]*$"),
+    Kind.PHP: re.compile(r"(^|/)php(-cgi|-cli|-fpm|dbg)?[\d.]*$"),
     Kind.EXTENSION: re.compile(r"(^|/)(extensions|modules|no-debug-[^/]*)/([^/]+/)?[^/]+\.so$"),
     Kind.LIBRARY: re.compile(r"\.so(\.[\d.]+)?$"),
     Kind.BOOTSTRAP: re.compile(r"^bootstrap$|^phplayer/"),

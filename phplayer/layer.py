@@ -125,6 +125,7 @@ class RuntimeManifest(_Struct, frozen=True, kw_only=True, tag_field="kind", tag=
     configure: tuple[str, ...]
     sources: tuple[SourceRecord, ...]
     libraries: tuple[LibraryRecord, ...]
+    distribution: str = ""  # whose packages the libraries are of: ID and VERSION_ID of os-release, "debian-12"
 
 
 class VendorManifest(_Struct, frozen=True, kw_only=True, tag_field="kind", tag="vendor"):

@@ -13,6 +13,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 from elftools.elf.elffile import ELFFile
 
 from phplayer import catalog, elf, policy
@@ -262,3 +264,19 @@ def test_a_layer_over_its_budget_is_named_part_by_part_and_not_put_in_its_place(
     assert (again.returncode, waiting.is_file()) == (5, True)
     wrong = phplayer("build", "--max-size", "small", cwd=project, check=False)
     assert (wrong.returncode, "no size" in wrong.stderr) == (2, True)
+
+
+def test_the_bill_of_materials_is_in_the_layers_and_beside_them(built: Built) -> None:
+    for name, inside, beside in (
+        ("runtime.zip", "phplayer/sbom.cdx.json", "sbom.cdx.json"),
+        ("vendor.zip", "vendor/sbom.cdx.json", "vendor.sbom.cdx.json"),
+    ):
+        with zipfile.ZipFile(built.dist / name) as opened:
+            data = opened.read(inside)
+        assert (built.dist / beside).read_bytes() == data
+        assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(data.decode()) is None
+    manifest = LayerArchive.read(built.dist / "runtime.zip").manifest
+    assert isinstance(manifest, RuntimeManifest)
+    listed = json.loads((built.dist / "sbom.cdx.json").read_bytes())["components"]
+    files = {each["value"] for component in listed for each in component.get("properties", ())}
+    assert files == {library.soname for library in manifest.libraries}

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+
+from phplayer import catalog, sbom
+from phplayer.layer import LibraryRecord, Manifest, SourceRecord
+from tests import layers
+
+OWN = SourceRecord(name="curl", version="8.14.1", sha256="c" * 64)
+
+
+def runtime(distribution: str = "debian-12") -> Manifest:
+    return msgspec.structs.replace(
+        layers.runtime_manifest(),
+        extensions={"core": "8.4.24", "curl": "8.4.24", "redis": "6.1.0"},
+        sources=(
+            SourceRecord(name="php", version="8.4.24", sha256="a" * 64),
+            SourceRecord(name="redis", version="6.1.0", sha256="b" * 64),
+            OWN,
+        ),
+        libraries=(
+            LibraryRecord(soname="libcurl.a", package="curl", version="8.14.1"),
+            LibraryRecord(soname="libcrypto.so.3", package="openssl", version="3.0.19-1~deb12u2"),
+            LibraryRecord(soname="libssl.so.3", package="openssl", version="3.0.19-1~deb12u2"),
+            LibraryRecord(soname="libodd.so.1", package="unknown", version=""),
+        ),
+        distribution=distribution,
+    )
+
+
+def vendor() -> Manifest:
+    choices = ("MIT",), ("GPL-2.0-only", "MIT"), ("proprietary", "MIT"), ("(MIT or Apache-2.0)",), ()
+    return layers.vendor_manifest(*choices)
+
+
+def components(manifest: Manifest) -> dict[str, dict[str, Any]]:
+    return {each["name"]: each for each in json.loads(sbom.encode(manifest))["components"]}
+
+
+@pytest.mark.parametrize("manifest", [runtime(), runtime(""), layers.runtime_manifest(), vendor()])
+def test_the_schema_accepts_it_and_it_is_the_same_every_time(manifest: Manifest) -> None:
+    data = sbom.encode(manifest)
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(data.decode()) is None
+    assert sbom.encode(manifest) == data
+    document = json.loads(data)
+    assert "timestamp" not in document["metadata"]
+    other = msgspec.structs.replace(manifest, key="f" * 64)
+    assert json.loads(sbom.encode(other))["serialNumber"] != document["serialNumber"]
+
+
+def test_what_was_compiled_has_its_checksum_and_its_kind() -> None:
+    found = components(runtime())
+    assert found["php"]["purl"] == f"pkg:generic/php@8.4.24?checksum=sha256:{'a' * 64}"
+    assert found["php"]["hashes"] == [{"alg": "SHA-256", "content": "a" * 64}]
+    assert [each["name"] for each in found["php"]["components"]] == ["ext-core", "ext-curl"]
+    assert found["redis"]["purl"] == f"pkg:generic/pecl/redis@6.1.0?checksum=sha256:{'b' * 64}"
+    assert found["curl"]["purl"] == f"pkg:generic/curl@8.14.1?checksum=sha256:{'c' * 64}"
+
+
+def test_libraries_name_the_package_of_the_distribution() -> None:
+    openssl = components(runtime())["openssl"]
+    assert openssl["purl"] == "pkg:deb/debian/openssl@3.0.19-1~deb12u2?arch=source&distro=debian-12"
+    assert [each["value"] for each in openssl["properties"]] == ["libcrypto.so.3", "libssl.so.3"]
+    amazon = next(name for base in catalog.load().bases.values() if base.manager == "dnf" for name in base.os_release)
+    found = components(runtime(f"{amazon}-2023"))
+    assert found["openssl"]["purl"].startswith(f"pkg:rpm/{amazon}/openssl@")
+    assert "arch=" not in found["openssl"]["purl"]
+    assert "purl" not in components(runtime(""))["openssl"]
+    assert "purl" not in found["unknown"]
+
+
+def test_composer_packages_have_their_licences() -> None:
+    document = json.loads(sbom.encode(vendor()))
+    licenses = {each["purl"]: each.get("licenses") for each in document["components"]}
+    assert licenses == {
+        "pkg:composer/a/0@1.0.0": [{"license": {"id": "MIT"}}],
+        "pkg:composer/a/1@1.0.0": [{"expression": "GPL-2.0-only OR MIT"}],
+        "pkg:composer/a/2@1.0.0": [{"license": {"name": "MIT"}}, {"license": {"name": "proprietary"}}],
+        "pkg:composer/a/3@1.0.0": [{"expression": "(MIT or Apache-2.0)"}],
+        "pkg:composer/a/4@1.0.0": None,
+    }
+
+
+def test_all_that_is_listed_belongs_to_the_layer() -> None:
+    document = json.loads(sbom.encode(runtime()))
+    layer = document["metadata"]["component"]["bom-ref"]
+    depends = next(each["dependsOn"] for each in document["dependencies"] if each["ref"] == layer)
+    assert sorted(depends) == sorted(each["bom-ref"] for each in document["components"])
