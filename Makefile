@@ -50,7 +50,7 @@ bench: packages
 lock:
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q \
 		pyproject.toml requirements/dev.in -o requirements/dev.txt
-	for name in sam awscli actionlint hadolint; do \
+	for name in sam awscli actionlint hadolint ministack; do \
 		uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q \
 			requirements/$$name.in -o requirements/$$name.txt || exit; \
 	done
