@@ -98,30 +98,31 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
     return build_hello(tmp_path_factory.mktemp("opt"))
 
 
+def tools_bin(name: str) -> Path:
+    """Return the bin folder of the environment made from requirements/<name>.txt; made first if need be."""
+    requirements = ROOT / "requirements" / f"{name}.txt"
+    home = WORK / "tools" / name
+    made_from = home / "made-from"
+    if not made_from.is_file() or made_from.read_bytes() != requirements.read_bytes():
+        subprocess.run([sys.executable, "-m", "venv", "--clear", home], check=True)
+        install: Sequence[str | Path] = [
+            home / "bin" / "pip",
+            "install",
+            "-q",
+            "--no-deps",  # all are listed, and pip takes requirements with extras for unpinned ones
+            "--require-hashes",
+            "-r",
+            requirements,
+        ]
+        subprocess.run(install, check=True)
+        made_from.write_bytes(requirements.read_bytes())
+    return home / "bin"
+
+
 @pytest.fixture(scope="session")
 def tools() -> Callable[[str], Path]:
-    """Return a function that gives the bin folder of the environment made from requirements/<name>.txt."""
-
-    def bin_of(name: str) -> Path:
-        requirements = ROOT / "requirements" / f"{name}.txt"
-        home = WORK / "tools" / name
-        made_from = home / "made-from"
-        if not made_from.is_file() or made_from.read_bytes() != requirements.read_bytes():
-            subprocess.run([sys.executable, "-m", "venv", "--clear", home], check=True)
-            install: Sequence[str | Path] = [
-                home / "bin" / "pip",
-                "install",
-                "-q",
-                "--no-deps",  # all are listed, and pip takes requirements with extras for unpinned ones
-                "--require-hashes",
-                "-r",
-                requirements,
-            ]
-            subprocess.run(install, check=True)
-            made_from.write_bytes(requirements.read_bytes())
-        return home / "bin"
-
-    return bin_of
+    """The function that gives the bin folder of a tool's environment."""
+    return tools_bin
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:

@@ -12,8 +12,8 @@ from phplayer.aws.buckets import Buckets, StoredObject
 from phplayer.aws.connection import Connection
 from phplayer.aws.functions import Functions
 from phplayer.aws.identity import Identity, caller
-from phplayer.aws.layer_policies import LayerPolicies
-from phplayer.aws.layers import Details, Grant, LayerContent, Layers, LayerVersion
+from phplayer.aws.layer_policies import Grant, LayerPolicies
+from phplayer.aws.layers import Details, LayerContent, Layers, LayerVersion
 from phplayer.aws.parameters import Parameters
 from phplayer.aws.regions import check_regions, enabled_regions, regions
 

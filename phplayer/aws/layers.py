@@ -6,15 +6,12 @@ unknown, ``OutcomeUnknownError`` says so and the caller looks before it calls ag
 
 from __future__ import annotations
 
-import contextlib
 import io
-import json
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from phplayer.aws.buckets import StoredObject
-from phplayer.aws.refusals import ConflictError, NotFoundError
 from phplayer.layer import LayerArn
 
 if TYPE_CHECKING:
@@ -54,26 +51,6 @@ class Details:
     runtimes: tuple[str, ...]
     architectures: tuple[str, ...]
     license_info: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Grant:
-    """Who may use a layer version: one account, all accounts of an organization, or everybody."""
-
-    principal: str  # an account's number, or *
-    organization: str = ""
-
-    @property
-    def statement(self) -> str:
-        """The statement's name in the version's policy: the same grant is never added twice."""
-        if self.organization:
-            return f"phplayer-org-{self.organization}"
-        return "phplayer-public" if self.principal == "*" else f"phplayer-account-{self.principal}"
-
-    def __str__(self) -> str:
-        if self.organization:
-            return f"org:{self.organization}"
-        return "everybody" if self.principal == "*" else f"account:{self.principal}"
 
 
 class Layers:
@@ -157,41 +134,6 @@ class Layers:
             client = self._connection.client("lambda", arn.region)
             content = client.get_layer_version_by_arn(Arn=str(arn))["Content"]
             return LayerContent(url=content["Location"], code_sha256=content["CodeSha256"], size=content["CodeSize"])
-
-    def statements(self, arn: LayerArn) -> frozenset[str]:
-        """Return the names of the statements that let others use a layer version.
-
-        Raises:
-            PhplayerError: it was refused.
-
-        """
-        with contextlib.suppress(NotFoundError), self._connection.calling("lambda:GetLayerVersionPolicy", arn.region):
-            client = self._connection.client("lambda", arn.region)
-            answer = client.get_layer_version_policy(LayerName=arn.name, VersionNumber=arn.version)
-            policy: dict[str, list[dict[str, str]]] = json.loads(answer["Policy"])
-            return frozenset(statement.get("Sid", "") for statement in policy["Statement"])
-        return frozenset()
-
-    def share(self, arn: LayerArn, grant: Grant) -> None:
-        """Let others use a layer version; it is no error when they can already.
-
-        Raises:
-            PhplayerError: it was refused.
-
-        """
-        organization = {"OrganizationId": grant.organization} if grant.organization else {}
-        with (
-            contextlib.suppress(ConflictError),
-            self._connection.calling("lambda:AddLayerVersionPermission", arn.region),
-        ):
-            self._connection.client("lambda", arn.region).add_layer_version_permission(
-                LayerName=arn.name,
-                VersionNumber=arn.version,
-                StatementId=grant.statement,
-                Action="lambda:GetLayerVersion",
-                Principal=grant.principal,
-                **organization,
-            )
 
     def _count(self, client: Any) -> None:
         """Have the client's requests read from something that counts: botocore itself tells no progress."""

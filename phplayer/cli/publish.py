@@ -66,7 +66,7 @@ def publish(
     """
     from phplayer import dist, publishing
     from phplayer import ledger as ledgers
-    from phplayer.publishing import sharing
+    from phplayer.publishing import sharing, soundness
     from phplayer.settings import Settings
 
     console = Console.of(context)
@@ -82,6 +82,8 @@ def publish(
     )
     grants = sharing.grants(options.split(share) or (), public=public)
     archives = dist.archives(settings)
+    for archive in archives:
+        soundness.check(archive)
     ledger_path = settings.path("publish.ledger")
     recorded = ledgers.read(ledger_path)
 

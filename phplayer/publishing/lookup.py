@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from phplayer import version_metadata as metadata
 
@@ -33,10 +33,14 @@ class LayerCalls(Protocol):
     def version(self, region: str, layer: str, number: int) -> LayerVersion:
         """Return one version with its digest."""
 
-    def statements(self, arn: LayerArn) -> frozenset[str]:
-        """Return the names of what lets others use a version."""
 
-    def share(self, arn: LayerArn, grant: Grant) -> None:
+class PolicyCalls(Protocol):
+    """What publishing needs of ``aws.Aws.layer_policies``."""
+
+    def statements(self, region: str, layer: str, number: int) -> tuple[dict[str, Any], ...]:
+        """Return what lets others use a version."""
+
+    def add(self, arn: LayerArn, grant: Grant) -> None:
         """Let others use a version."""
 
 
@@ -64,6 +68,10 @@ class Client(Protocol):
     @property
     def layers(self) -> LayerCalls:
         """The calls about layers."""
+
+    @property
+    def layer_policies(self) -> PolicyCalls:
+        """The calls about who may use a version."""
 
     @property
     def buckets(self) -> BucketCalls:

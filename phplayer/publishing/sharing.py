@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from phplayer.aws.layers import Grant
+from phplayer.aws.layer_policies import Grant
 from phplayer.errors import UsageError
 
 if TYPE_CHECKING:
@@ -52,12 +52,13 @@ def share(arn: LayerArn, wanted: Sequence[Grant], client: Client) -> tuple[str, 
         PhplayerError: AWS refused.
 
     """
-    held = client.layers.statements(arn) if wanted else frozenset()
+    statements = client.layer_policies.statements(arn.region, arn.name, arn.version) if wanted else ()
+    held = {statement.get("Sid") for statement in statements}
     remarks = []
     for grant in wanted:
         if grant.statement in held:
             remarks.append(f"was shared with {grant}")
         else:
-            client.layers.share(arn, grant)
+            client.layer_policies.add(arn, grant)
             remarks.append(f"shared with {grant}")
     return tuple(remarks)

@@ -28,6 +28,7 @@ def main() -> None:
         bench("emulator", "--layer-tree", built.tree)
     bench("build")
     bench("rebuild")
+    bench("publish")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import threading
+import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -22,9 +23,9 @@ from phplayer.aws.refusals import (
 )
 from phplayer.errors import AwsRefusedError, PolicyRefusedError, PublishedInPartError, UsageError
 from phplayer.events import Event, PhaseFinished
-from phplayer.layer import LayerArchive, LayerArn
+from phplayer.layer import LayerArchive, LayerArn, encode_manifest
 from phplayer.ledger import Ledger
-from phplayer.publishing import Happened, Result, Step, Terms, planning, sending, sharing
+from phplayer.publishing import Happened, Result, Step, Terms, planning, sending, sharing, soundness
 from tests.layers import archive, runtime_manifest, vendor_manifest
 
 ACCOUNT = "123456789012"
@@ -96,10 +97,16 @@ class FakeAws:
         self.calls.append(f"remove {region} {stored.bucket} {account}")
         del self.objects[stored.bucket][stored.key]
 
-    def statements(self, arn: LayerArn) -> frozenset[str]:
-        return frozenset(grant.statement for shared, grant in self.grants if shared == arn)
+    @property
+    def layer_policies(self) -> FakeAws:
+        return self
 
-    def share(self, arn: LayerArn, grant: Grant) -> None:
+    def statements(self, region: str, layer: str, number: int) -> tuple[dict[str, Any], ...]:
+        place = (region, layer, number)
+        held = (grant for arn, grant in self.grants if (arn.region, arn.name, arn.version) == place)
+        return tuple({"Sid": grant.statement} for grant in held)
+
+    def add(self, arn: LayerArn, grant: Grant) -> None:
         self.calls.append(f"share {arn.region} {grant}")
         self.grants.add((arn, grant))
 
@@ -498,3 +505,20 @@ def test_what_cannot_be_downloaded_is_not_verified(archives: tuple[LayerArchive,
     aws = FakeAws(url="http://127.0.0.1:1/layer.zip")
     result = publishing.execute(plan(archives[:1], path), aws, path, terms=Terms(verify=True))
     assert "could not be downloaded" in str(result.outcomes[0].error)
+
+
+def test_a_zip_that_was_changed_after_it_was_built_is_refused(archives: tuple[LayerArchive, ...]) -> None:
+    soundness.check(archives[0])
+    with zipfile.ZipFile(archives[0].path, "a") as opened:
+        opened.writestr("added", b"by hand")
+    with pytest.raises(UsageError, match="was changed after it was built: added"):
+        soundness.check(LayerArchive.read(archives[0].path))
+
+
+def test_a_zip_that_is_not_of_the_manifest_beside_it_is_refused(archives: tuple[LayerArchive, ...]) -> None:
+    beside = archives[0].path.with_name("manifest.json")
+    beside.write_bytes(encode_manifest(archives[0].manifest))
+    soundness.check(archives[0])
+    beside.write_bytes(encode_manifest(runtime_manifest(php="8.4.23")))
+    with pytest.raises(UsageError, match="is not what"):
+        soundness.check(archives[0])
