@@ -2,8 +2,9 @@
 
 Its document: ``versions`` (each ``version``, ``branch``, ``end_of_life``, ``default`` of its branch, ``sha256`` and
 where that is ``from``), ``extensions`` (each ``name``, ``summary``, ``source`` (``php``, or ``pecl``), ``version``,
-``requires``, ``since``, ``until``, ``always``, the ``sets`` that hold it and ``size``, its bytes by ``code`` and
-``libraries``, null where it was not measured), and ``targets``. ``catalog update`` has ``file`` and ``versions``.
+``requires``, ``since``, ``until``, ``always``, the ``sets`` that hold it, and ``size``, its bytes by ``code`` and
+``libraries``, null where it was not measured), ``sets`` of them, and ``targets``. ``catalog update`` has ``file`` and
+``versions``.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def versions(context: typer.Context, _json: options.Json = False, _debug: option
 @app.command()
 def extensions(context: typer.Context, _json: options.Json = False, _debug: options.Debug = False) -> None:
     """List extensions and what each costs."""
-    _show(context, ("extensions",))
+    _show(context, ("extensions", "sets"))
 
 
 @app.command()
@@ -84,10 +85,10 @@ def _show(context: typer.Context, lists: Sequence[str]) -> None:
     console = Console.of(context)
     known = pins.catalogue(Settings.load())
     document: dict[str, Any] = {}
-    tables = []
+    tables: list[Any] = []
     for name in lists:
         document[name], table = _LISTS[name](console, known)
-        tables.append(table)
+        tables.extend(("", table) if tables else (table,))
     console.result(document, *tables)
 
 
@@ -177,6 +178,12 @@ def _size(known: Catalog, extension: Extension) -> dict[str, int] | None:
     return {"code": cost.code, "libraries": cost.libraries} if cost else None
 
 
+def _sets(console: Console, known: Catalog) -> tuple[list[dict[str, Any]], Any]:
+    rows = [(name, ", ".join(members) or "what is always in") for name, members in known.sets.items()]
+    document = [{"name": name, "extensions": list(members)} for name, members in known.sets.items()]
+    return document, console.table("set", "extensions", rows=rows)
+
+
 def _targets(console: Console, known: Catalog) -> tuple[list[dict[str, Any]], Any]:
     def default(target: Target) -> bool:
         return target.name == known.default_target
@@ -201,5 +208,6 @@ def _targets(console: Console, known: Catalog) -> tuple[list[dict[str, Any]], An
 _LISTS: dict[str, Callable[[Console, Catalog], tuple[list[dict[str, Any]], Any]]] = {
     "versions": _versions,
     "extensions": _extensions,
+    "sets": _sets,
     "targets": _targets,
 }

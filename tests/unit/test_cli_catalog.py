@@ -30,6 +30,7 @@ def test_all_lists_are_one_document(capsys: pytest.CaptureFixture[str]) -> None:
     assert [item["version"] for item in shown["versions"]] == [str(release.version) for release in known.releases]
     assert {item["name"] for item in shown["extensions"]} == set(known.extensions)
     assert [item["name"] for item in shown["targets"]] == list(known.targets)
+    assert {item["name"]: tuple(item["extensions"]) for item in shown["sets"]} == dict(known.sets)
     assert [item["version"] for item in shown["versions"] if item["default"]] == [
         str(known.release(branch).version) for branch in known.branches
     ]
@@ -49,7 +50,10 @@ def test_an_extension_tells_where_it_is_from_and_what_it_brings(capsys: pytest.C
     ("arguments", "lines"),
     [
         (["versions"], ["means 8.4", "until 2028-12-31"]),
-        (["extensions"], ["PECL 6.2.0", "PECL, source to be given", "up to 8.3", "PHP, always in"]),
+        (
+            ["extensions"],
+            ["PECL 6.2.0", "PECL, source to be given", "up to 8.3", "always in", "what is always in"],
+        ),
         (["targets"], ["provided.al2023"]),
         ([], ["means 8.4", "PECL 6.2.0", "provided.al2023"]),
     ],
