@@ -19,6 +19,7 @@ from phplayer.cli import (
     clean,
     diff,
     doctor,
+    iam_policy,
     init,
     inspect,
     invoke,
@@ -47,6 +48,7 @@ app.command()(init.init)
 app.command()(build.build)
 app.command()(publish.publish)
 app.command()(arns.arns)
+app.command()(iam_policy.iam_policy)
 app.command()(new_function.new_function)
 app.command()(invoke.invoke)
 app.command()(inspect.inspect)

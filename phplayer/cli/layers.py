@@ -4,7 +4,8 @@ Documents. Each has ``account``, ``principal``, ``endpoint``, ``ledger``; where 
 ``where`` and an error's members) and ``error``. The list has ``drift`` (whether AWS and the ledger differ) and
 ``versions`` (each ``layer``, ``region``, ``version``, ``arn``, ``state``, ``current``, ``in_use``, ``size`` in bytes,
 ``description``). ``prune`` has ``dry_run`` and ``versions`` (each ``layer``, ``region``, ``version``, ``arn``,
-``fate``); ``unshare`` has ``dry_run`` and ``shares`` (each ``layer``, ``region``, ``version``, ``audience``);
+``fate``); ``equalize`` has ``dry_run`` and ``layers`` (each ``layer``, ``region``, ``version``, ``goal``,
+``happened``); ``unshare`` has ``dry_run`` and ``shares`` (each ``layer``, ``region``, ``version``, ``audience``);
 ``keep`` has ``versions`` (ARNs) and ``in_use``.
 """
 
@@ -21,12 +22,13 @@ from phplayer.cli.layers_session import Session
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from phplayer.inventory.equalizing import Equalizing, Step
     from phplayer.inventory.listing import ListedVersion
     from phplayer.inventory.pruning import Verdict
     from phplayer.inventory.unsharing import Audience, Share
     from phplayer.ledger import LedgerKey
 
-app = typer.Typer(help="List the published versions, unshare and prune them.")
+app = typer.Typer(help="List the published versions; bring them in line, unshare and prune them.")
 
 Arns = Annotated[list[str], typer.Argument(metavar="ARN...", help="Recorded LayerVersionArns.")]
 Keep = Annotated[int, typer.Option("--keep", metavar="N", min=1, help="Newest versions to keep of each layer.")]
@@ -45,7 +47,7 @@ def _layers(
     _json: options.Json = False,
     _debug: options.Debug = False,
 ) -> None:
-    """List the published versions, unshare and prune them.
+    """List the published versions; bring them in line, unshare and prune them.
 
     Without a command it lists them, as `phplayer layers list` does.
     """
@@ -139,6 +141,54 @@ def prune(
     session.finish({"dry_run": dry_run, "versions": [_verdict(each) for each in what]}, error, failures, table)
     if not gone:
         console.note("Nothing to delete.")
+    session.end(error)
+
+
+@app.command()
+def equalize(
+    context: typer.Context,
+    *,
+    layer: options.LayerPatterns = None,
+    region: options.RecordedRegion = None,
+    dry_run: DryRun = False,
+    yes: options.Yes = False,
+    endpoint_url: options.EndpointUrl = None,
+    profile: options.Profile = None,
+    ledger: options.Ledger = None,
+    output: options.Output = None,
+    _json: options.Json = False,
+    _debug: options.Debug = False,
+) -> None:
+    """Bring version numbers in line across regions.
+
+    The same content is published again where the number is behind: the one exception to the rule that unchanged
+    content is not published twice. Permissions are those of a new version: share it again.
+    """
+    from phplayer.inventory import equalizing, regionwise
+    from phplayer.inventory.content import Republisher
+
+    console = Console.of(context)
+    session = Session.open(console, endpoint_url, profile, ledger, "Bringing versions in line in", output=output)
+    places = session.recorded_places(options.split(layer) or (), options.split(region) or ())
+    result = equalizing.plan(places, session.recorded, session.aws, listen=console.listen)
+    steps, failures = result.steps, result.failures
+    if result.pending and not dry_run:
+        count = sum(step.goal - step.newest for step in result.pending)
+        if count:
+            session.confirm(
+                _table_of(console, ("layer", "region", "version", "goal", "what happens"), _step_rows(steps)),
+                f"Publish unchanged content again, {count} time{'' if count == 1 else 's'}?",
+                yes=yes,
+            )
+        with Republisher(session.settings, session.aws) as republisher:
+            done = equalizing.execute(result, republisher.publish, session.ledger_path, listen=console.listen)
+        steps, failures = _with_done(result, done), (*failures, *done.failures)
+    error = regionwise.failure_of(failures, total=result.places, what="layers in a region")
+    document = {"dry_run": dry_run, "layers": [_step(step) for step in steps]}
+    table = _table_of(console, ("layer", "region", "version", "goal", "what happened"), _step_rows(steps))
+    session.finish(document, error, failures, table)
+    if not result.pending and not failures:
+        console.note("All numbers are in line.")
     session.end(error)
 
 
@@ -264,6 +314,20 @@ def _verdict_row(verdict: Verdict) -> tuple[str, ...]:
 def _verdict(verdict: Verdict) -> dict[str, Any]:
     fate = verdict.fate.name.lower()
     return {**_where(verdict.place), "version": verdict.version, "arn": verdict.arn, "fate": fate}
+
+
+def _with_done(planned: Equalizing, done: Equalizing) -> tuple[Step, ...]:
+    finished = {step.entry.place: step for step in done.steps}
+    return tuple(finished.get(step.entry.place, step) for step in planned.steps)
+
+
+def _step_rows(steps: Sequence[Step]) -> list[tuple[str, ...]]:
+    return [(s.entry.layer, s.entry.region, str(s.newest), str(s.goal), s.happened) for s in steps]
+
+
+def _step(step: Step) -> dict[str, Any]:
+    happened = step.happened.name.lower()
+    return {**_where(step.entry.place), "version": step.newest, "goal": step.goal, "happened": happened}
 
 
 def _share_row(share: Share) -> tuple[str, ...]:

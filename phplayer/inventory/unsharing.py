@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from phplayer.ledger import LedgerKey
 
 _ACCOUNT = re.compile(r"\d{12}")
-_ORGANIZATION = re.compile(r"o-[a-z0-9]{10,32}")
+_ORGANIZATION = re.compile(r"o-[a-z0-9]{1,32}")
 _ACCOUNT_ARN = re.compile(r"arn:aws[a-z-]*:iam::(\d{12}):root")
 _ORGANIZATION_KEY = "aws:principalorgid"
 

@@ -68,13 +68,19 @@ def plan(
         for name, archive in distinct.items():
             place = ledger.LedgerKey(endpoint=endpoint, account=account, region=region, layer=str(name))
             before = recorded.find(place, archive.code_sha256)
-            upload = _upload(archive, place, bucket) if before is None else None
+            upload = upload_of(archive, place, bucket) if before is None else None
             steps.append(Step(archive=archive, place=place, recorded=before, upload=upload, grants=grants))
     return tuple(steps)
 
 
-def _upload(archive: LayerArchive, place: LedgerKey, bucket: str) -> StoredObject | None:
-    """Return where the archive has to be put before Lambda can have it, None when it fits into the request."""
+def upload_of(archive: LayerArchive, place: LedgerKey, bucket: str) -> StoredObject | None:
+    """Return where the archive has to be put before Lambda can have it, None when it fits into the request.
+
+    Raises:
+        UsageError: the pattern cannot name a bucket.
+        PolicyRefusedError: it does not fit, and no bucket is named.
+
+    """
     named = bucket_name(bucket, region=place.region, account=place.account) if bucket else ""
     if archive.size <= DIRECT_UPLOAD_LIMIT:
         return None
