@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import zipfile
 from pathlib import Path
 
@@ -9,8 +10,10 @@ import pytest
 
 from phplayer import invocation
 from phplayer.emulator import layers
-from phplayer.emulator.function import FunctionError, FunctionSpec, environment
+from phplayer.emulator.layers import LayerZip
+from phplayer.emulator.result import FunctionError, InvokeResult
 from phplayer.emulator.runtime_api import EVENT_LIMIT
+from phplayer.emulator.spec import FunctionSpec, environment
 from phplayer.errors import NothingSelectedError, UsageError
 from phplayer.layer import LayerArchive
 from phplayer.runtime import Architecture
@@ -111,14 +114,77 @@ def test_a_broken_archive_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Mon
     assert list((tmp_path / "cache" / "layers").iterdir()) == []
 
 
-def test_lambdas_variables_go_before_the_functions() -> None:
-    spec = FunctionSpec(
-        folder=Path(), layers=Path(), handler="index", name="f", environment={"A": "1", "_HANDLER": "mine"}
-    )
+def test_lambda_would_not_take_a_sixth_layer_nor_more_than_250_mb(tmp_path: Path) -> None:
+    small, large = (LayerZip(path=tmp_path, unpacked=size, sha256="") for size in (1, layers.UNPACKED_LIMIT - 10))
+    (tmp_path / "ten.php").write_bytes(b"0123456789")
+    layers.check([small] * 5, tmp_path)
+    layers.check([large], tmp_path)
+    with pytest.raises(UsageError, match="These are 6 layers; Lambda takes 5 at most"):
+        layers.check([small] * 6, tmp_path)
+    with pytest.raises(UsageError, match="have 262,144,001 bytes unpacked; Lambda takes 262,144,000 at most"):
+        layers.check([large, small], tmp_path)
+
+
+def test_a_layer_may_be_any_zip_but_must_be_one(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "any.zip", "w") as archive:
+        archive.writestr("a/b", "four")
+    assert LayerZip.read(tmp_path / "any.zip").unpacked == 4
+    (tmp_path / "none.zip").write_text("no zip")
+    for name in ("none.zip", "missing.zip"):
+        with pytest.raises(UsageError, match=f"The layer .*{name} cannot be read: "):
+            LayerZip.read(tmp_path / name)
+
+
+def test_variables_are_names_with_values() -> None:
+    assert invocation.variables(["A1=x=y", "B_c="]) == {"A1": "x=y", "B_c": ""}
+    for pair in ("A1", "=x", "1A=x", "A-B=x", "A=x", "A1=\0"):
+        with pytest.raises(UsageError, match="is not NAME=VALUE"):
+            invocation.variables([pair])
+
+
+@pytest.mark.parametrize("text", ["", "[]", "1", "{", "[" * 100_000])
+def test_a_client_context_is_a_json_object(text: str) -> None:
+    assert invocation.client_context('{"custom": {}}') == '{"custom": {}}'
+    with pytest.raises(UsageError, match="--client-context is not a JSON object"):
+        invocation.client_context(text)
+
+
+def test_what_lambda_reserves_goes_before_the_functions_variables_and_those_before_the_rest() -> None:
+    mine = {"A": "1", "_HANDLER": "mine", "TZ": "Europe/Rome"}
+    spec = FunctionSpec(folder=Path(), layers=Path(), handler="index", name="f", environment=mine)
     variables = environment(spec, api="127.0.0.1:1")
     assert variables["A"] == "1"
     assert variables["_HANDLER"] == "index"
+    assert variables["TZ"] == "Europe/Rome"
     assert variables["AWS_LAMBDA_RUNTIME_API"] == "127.0.0.1:1"
+    assert "AWS_LAMBDA_MAX_CONCURRENCY" not in variables
+    several = environment(dataclasses.replace(spec, concurrency=4), api="127.0.0.1:1")
+    assert several["AWS_LAMBDA_MAX_CONCURRENCY"] == "4"
+
+
+def test_the_report_is_lambdas_line() -> None:
+    plain = InvokeResult(
+        request_id="id",
+        payload=b"1",
+        error=None,
+        logs="",
+        duration_ms=1.234,
+        init_ms=60.1,
+        peak_memory_mb=47.2,
+        memory_mb=128,
+    )
+    assert plain.report == (
+        "REPORT RequestId: id\tDuration: 1.23 ms\tBilled Duration: 62 ms\tMemory Size: 128 MB\t"
+        "Max Memory Used: 48 MB\tInit Duration: 60.10 ms"
+    )
+    failed = dataclasses.replace(
+        plain, init_ms=None, peak_memory_mb=300.0, status="error", error_type="Runtime.OutOfMemory"
+    )
+    assert failed.report == (
+        "REPORT RequestId: id\tDuration: 1.23 ms\tBilled Duration: 2 ms\tMemory Size: 128 MB\t"
+        "Max Memory Used: 128 MB\tStatus: error\tError Type: Runtime.OutOfMemory"
+    )
+    assert dataclasses.replace(plain, status="timeout").report.endswith("\tStatus: timeout")
 
 
 @pytest.mark.parametrize(
