@@ -26,7 +26,11 @@ if TYPE_CHECKING:
     from phplayer.layer import LayerArchive
 
 DEFAULT_HANDLER = "index"
+DEFAULT_TIMEOUT = 30  # seconds
+DEFAULT_MEMORY = 1024  # MB
 TEMPLATE = "template.yaml"
+_TIMEOUT = re.compile(r"^\s*Timeout:\s*([1-9]\d{0,2})\s*(?:#.*)?$", re.MULTILINE)
+_MEMORY = re.compile(r"^\s*MemorySize:\s*([1-9]\d{2,4})\s*(?:#.*)?$", re.MULTILINE)
 _VARIABLE = re.compile(r"[A-Za-z][A-Za-z0-9_]+")  # CreateFunction's pattern
 _HANDLER = re.compile(r"""^\s*Handler:\s*(?:"([^"]+)"|'([^']+)'|([^\s"'#]+))\s*(?:#.*)?$""", re.MULTILINE)
 
@@ -101,12 +105,25 @@ def variables(pairs: Sequence[str]) -> dict[str, str]:
 
 def handler_of(folder: Path) -> str:
     """Return the handler that the function's SAM template names, if it names exactly one; else ``index``."""
+    return _in_template(folder, _HANDLER) or DEFAULT_HANDLER
+
+
+def timeout_of(folder: Path) -> float:
+    """Return the seconds of ``Timeout`` in the function's SAM template, if it names exactly one; else 30."""
+    return float(_in_template(folder, _TIMEOUT) or DEFAULT_TIMEOUT)
+
+
+def memory_of(folder: Path) -> int:
+    """Return the MB of ``MemorySize`` in the function's SAM template, if it names exactly one; else 1024."""
+    return int(_in_template(folder, _MEMORY) or DEFAULT_MEMORY)
+
+
+def _in_template(folder: Path, pattern: re.Pattern[str]) -> str | None:
     path = folder / TEMPLATE
-    if path.is_file():
-        found = {match[match.lastindex or 0] for match in _HANDLER.finditer(path.read_text(errors="replace"))}
-        if len(found) == 1:
-            return found.pop()
-    return DEFAULT_HANDLER
+    if not path.is_file():
+        return None
+    found = {match[match.lastindex or 0] for match in pattern.finditer(path.read_text(errors="replace"))}
+    return found.pop() if len(found) == 1 else None
 
 
 def layers_for(archives: Sequence[LayerArchive], architecture: Architecture) -> tuple[LayerArchive, ...]:

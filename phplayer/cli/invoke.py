@@ -44,11 +44,25 @@ def invoke(
         ),
     ] = None,
     timeout: Annotated[
-        float, typer.Option("--timeout", metavar="SECONDS", min=0.1, max=900, help="Time that an event may take.")
-    ] = 30.0,
+        float | None,
+        typer.Option(
+            "--timeout",
+            metavar="SECONDS",
+            min=0.1,
+            max=900,
+            help="Time that an event may take. Without it: the Timeout in template.yaml, or 30.",
+        ),
+    ] = None,
     memory: Annotated[
-        int, typer.Option("--memory", metavar="MB", min=128, max=10240, help="Memory of the function.")
-    ] = 1024,
+        int | None,
+        typer.Option(
+            "--memory",
+            metavar="MB",
+            min=128,
+            max=10240,
+            help="Memory of the function. Without it: the MemorySize in template.yaml, or 1024.",
+        ),
+    ] = None,
     env: Annotated[
         list[str] | None,
         typer.Option("--env", metavar="NAME=VALUE", help="An environment variable of the function; repeatable."),
@@ -88,8 +102,8 @@ def invoke(
         layers=layers.unpack(archives),
         handler=handler or invocation.handler_of(folder),
         name=folder.name or "function",
-        timeout=timeout,
-        memory_mb=memory,
+        timeout=timeout or invocation.timeout_of(folder),
+        memory_mb=memory or invocation.memory_of(folder),
         environment=variables,
     )
     results = invocation.invoke_local(

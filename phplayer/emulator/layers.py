@@ -95,6 +95,7 @@ def unpack(archives: Sequence[Archive]) -> Path:
     """Return a folder with the archives merged in order, later ones on top; made only once per content.
 
     Raises:
+        UsageError: an archive would write elsewhere.
         OSError: the disk is full or the cache cannot be written.
 
     """
@@ -122,9 +123,16 @@ def _extract(path: Path, into: Path) -> None:
     with zipfile.ZipFile(path) as archive:
         for entry in archive.infolist():
             mode = entry.external_attr >> _MODE_SHIFT
-            target = into / entry.filename
+            target = into / entry.filename.rstrip("/")
+            if not target.parent.resolve().is_relative_to(into.resolve()) or target.name == "..":
+                raise UsageError(
+                    f"The layer {path} would write outside of /opt: {entry.filename!r}.",
+                    remedy="Do not use it: a layer's entries are paths below /opt.",
+                )
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if target.is_symlink():
+                target.unlink()  # a file replaces the link of a layer below, and not what that leads to
             if stat.S_ISLNK(mode):
-                target.parent.mkdir(parents=True, exist_ok=True)
                 target.unlink(missing_ok=True)
                 os.symlink(archive.read(entry), target)  # noqa: PTH211  the link's text is bytes, not a path of ours
                 continue

@@ -62,6 +62,14 @@ def test_the_handler_comes_from_the_template_if_it_names_one(
     assert invocation.handler_of(tmp_path) == handler
 
 
+def test_time_and_memory_come_from_the_template_too(tmp_path: Path) -> None:
+    assert (invocation.timeout_of(tmp_path), invocation.memory_of(tmp_path)) == (30, 1024)
+    (tmp_path / "template.yaml").write_text("      MemorySize: 512 # MB\n      Timeout: 10\n")
+    assert (invocation.timeout_of(tmp_path), invocation.memory_of(tmp_path)) == (10, 512)
+    (tmp_path / "template.yaml").write_text("      MemorySize: 512\n      MemorySize: 256\n      Timeout: !Ref Time\n")
+    assert (invocation.timeout_of(tmp_path), invocation.memory_of(tmp_path)) == (30, 1024)
+
+
 def archive(folder: str, *, php: str, architecture: str = "x86_64") -> LayerArchive:
     manifest = runtime_manifest(php=php, architecture=architecture)
     return LayerArchive(path=Path(folder, "runtime.zip"), manifest=manifest, size=1, unpacked=1, sha256=php)
@@ -112,6 +120,32 @@ def test_a_broken_archive_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Mon
     with pytest.raises(zipfile.BadZipFile):
         layers.unpack([runtime])
     assert list((tmp_path / "cache" / "layers").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"../outside": ("x", 0o100644)},
+        {"/outside": ("x", 0o100644)},
+        {"a/../../outside": ("x", 0o120777)},
+        {"link": ("..", 0o120777), "link/outside": ("x", 0o100644)},
+    ],
+)
+def test_no_layer_writes_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: dict[str, tuple[str, int]]
+) -> None:
+    monkeypatch.setenv("PHPLAYER_CACHE", str(tmp_path / "cache"))
+    with pytest.raises(UsageError, match="would write outside of /opt"):
+        layers.unpack([zipped(tmp_path / "bad.zip", files)])
+    assert not list(tmp_path.rglob("outside"))
+
+
+def test_a_file_replaces_the_link_of_a_layer_below(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PHPLAYER_CACHE", str(tmp_path / "cache"))
+    below = zipped(tmp_path / "below.zip", {"real": ("real", 0o100644), "name": ("real", 0o120777)})
+    above = zipped(tmp_path / "above.zip", {"name": ("new", 0o100644)})
+    tree = layers.unpack([below, above])
+    assert ((tree / "name").read_text(), (tree / "real").read_text()) == ("new", "real")
 
 
 def test_lambda_would_not_take_a_sixth_layer_nor_more_than_250_mb(tmp_path: Path) -> None:
