@@ -38,10 +38,11 @@ from phplayer import (
     sbom,
     sources,
     vendor,
+    verifying,
 )
 from phplayer import compile as compiling
 from phplayer.compression import Compression
-from phplayer.errors import PolicyRefusedError, UsageError
+from phplayer.errors import UsageError
 from phplayer.events import Noted, PhaseAdvanced, PhaseFinished, PhaseStarted, Warned
 from phplayer.layer import (
     MANIFEST_PATHS,
@@ -123,6 +124,7 @@ class _Flow:
         self.compression = Compression.of(settings)
         self.folder = dist.folder(settings, runtime)
         self.names = {kind: naming.layer_name(settings, runtime, kind) for kind in MANIFEST_PATHS}
+        policy.check_names(settings.texts("policy.allow"))  # not only when all is compiled
         self.ini_files = ini.render(
             zend_extensions=recipe.shared_zend_extensions(runtime), directives=settings.table("php.ini")
         )
@@ -256,16 +258,15 @@ class _Flow:
 
     def _check_policy(self, tree: Path, manifest: Manifest) -> None:
         """Refuse what cannot run on live Lambda; warn of what only a run there can tell."""
-        findings = policy.check(tree, target=self.runtime.target, architecture=self.runtime.architecture)
-        errors = [f"{finding.file} {finding.message}" for finding in findings if finding.error]
-        if errors:
-            raise PolicyRefusedError(
-                f"The layer would not run on live Lambda ({len(errors)} finding{'s' if len(errors) > 1 else ''}).",
-                remedy="Build on the target's own base, or drop the extension that brings the library.",
-                details=tuple(errors),
-            )
-        for finding in findings:
-            self.listener(Warned(message=f"{finding.file} {finding.message}."))
+        findings = verifying.verify_tree(
+            tree,
+            target=self.runtime.target,
+            architecture=self.runtime.architecture,
+            allow=self.settings.texts("policy.allow"),
+        )
+        verifying.refuse(findings, what=f"The layer {manifest.layer}")
+        for line in verifying.summary(findings):
+            self.listener(Warned(message=line))
         native = self.runtime.target.native_base
         if isinstance(manifest, RuntimeManifest) and manifest.base != native:
             self.listener(

@@ -81,6 +81,7 @@ KEYS: tuple[Key, ...] = (
     Key(name="composer.bin", default="", help="the Composer to run; empty means the one on PATH"),
     Key(name="composer.scripts", default=False, help="run the project's Composer scripts"),
     Key(name="composer.plugins", default=False, help="run Composer plugins"),
+    Key(name="policy.allow", default=(), help="findings, by name, for which no layer is refused"),
     Key(
         name="publish.regions",
         default=(),

@@ -59,9 +59,14 @@ def archive(path: Path, manifest: Manifest, content: bytes = b"content") -> Laye
     """Write a zip with this manifest; the same arguments give the same bytes."""
     kind = "runtime" if isinstance(manifest, RuntimeManifest) else "vendor"
     path.parent.mkdir(parents=True, exist_ok=True)
+    files = {MANIFEST_PATHS[kind]: encode_manifest(manifest), "content": content}
+    if kind == "runtime":  # without it the policy would refuse the layer
+        files["bootstrap"] = b"#!/bin/sh\n"
     with zipfile.ZipFile(path, "w") as opened:
-        for name, data in ((MANIFEST_PATHS[kind], encode_manifest(manifest)), ("content", content)):
-            opened.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), data)
+        for name, data in files.items():
+            entry = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
+            entry.external_attr = (0o100755 if name == "bootstrap" else 0o100644) << 16
+            opened.writestr(entry, data)
     return LayerArchive.read(path)
 
 

@@ -28,6 +28,7 @@ from phplayer.cli import (
     new_function,
     options,
     publish,
+    verify,
 )
 from phplayer.cli.console import Console
 from phplayer.cli.failures import as_error
@@ -46,6 +47,7 @@ app = typer.Typer(
 )
 app.command()(init.init)
 app.command()(build.build)
+app.command()(verify.verify)
 app.command()(publish.publish)
 app.command()(arns.arns)
 app.command()(iam_policy.iam_policy)

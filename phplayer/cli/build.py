@@ -94,6 +94,7 @@ def build(
         ),
     ] = None,
     output: options.Output = None,
+    allow: options.Allow = None,
     composer: Annotated[
         str | None, typer.Option("--composer", metavar="PROGRAM", help="The Composer to run. [composer.bin]")
     ] = None,
@@ -125,6 +126,7 @@ def build(
             "build.parallel": parallel,
             "build.output": output.resolve() if output else None,
             "composer.bin": composer,
+            "policy.allow": options.split(allow),
         }
     )
     if from_composer:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 """Of the JSON documents that commands print."""
 
+_COLOURS = {"error": "bold red", "warning": "bold yellow", "note": "bold cyan"}
 _WIDE = 90  # columns of a terminal with room for a bar beside a build's name, its phase and the count
 _PLAIN_INTERVAL = 15.0  # seconds between progress lines where nothing can be redrawn
 
@@ -99,6 +100,19 @@ class Console:
         for row in rows:
             table.add_row(*(Text(cell) for cell in row))
         return table
+
+    def titled(self, severity: str, title: str) -> RenderableType:
+        """Make the heading of findings: how bad they are, in its colour, and what they are called."""
+        from rich.text import Text
+
+        return Text.assemble((severity, _COLOURS.get(severity, "")), " ", (title, "bold"))
+
+    def hanging(self, text: str, *, indent: int) -> RenderableType:
+        """Make a paragraph whose every line is indented; off a terminal it is one line."""
+        from rich.padding import Padding
+        from rich.text import Text
+
+        return Padding(Text(text, overflow="fold"), (0, 0, 0, indent), expand=False)
 
     # -- progress, notes, warnings --------------------------------------------------------------------------------
 

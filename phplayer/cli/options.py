@@ -89,6 +89,11 @@ Output = Annotated[
     Path | None, typer.Option("--output", "-o", metavar="DIR", help="Folder of the archives. [build.output]")
 ]
 
+Allow = Annotated[
+    list[str] | None,
+    typer.Option("--allow", metavar="FINDING", help="Do not refuse for it, by name; repeatable. [policy.allow]"),
+]
+
 
 def split(values: list[str] | None) -> tuple[str, ...] | None:
     """Return the values of a repeatable flag, each of which may itself be a list: ``-e a -e b,c`` -> a, b, c."""
