@@ -170,6 +170,9 @@ def _write(
     links = []
     for name, entry in entries.items():
         target = into / name
+        through = next((parent for parent in _parents(name) if (into / parent).is_symlink()), None)
+        if through is not None:
+            raise _refusal(path, f"has {name} below {through}, which is a symbolic link of an earlier layer")
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             if _is_link(entry):

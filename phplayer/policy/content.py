@@ -137,7 +137,8 @@ class Mounted:
                 return left
             target = self.files[link].link or ""
             rest = left[len(link) :]
-            left = _below_opt(target + rest if target.startswith("/") else f"{posixpath.dirname(link)}/{target}{rest}")
+            beside = posixpath.join(OPT, posixpath.dirname(link))
+            left = _below_opt(posixpath.join(beside, target) + rest)
         return None
 
     def find(self, path: str) -> LayerFile | None:
