@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Collection
 from pathlib import Path
 
 from phplayer.layer import (
@@ -55,7 +56,9 @@ def vendor_manifest(
     )
 
 
-def archive(path: Path, manifest: Manifest, content: bytes = b"content") -> LayerArchive:
+def archive(
+    path: Path, manifest: Manifest, content: bytes = b"content", *, without: Collection[str] = ()
+) -> LayerArchive:
     """Write a zip with this manifest; the same arguments give the same bytes."""
     kind = "runtime" if isinstance(manifest, RuntimeManifest) else "vendor"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -64,6 +67,8 @@ def archive(path: Path, manifest: Manifest, content: bytes = b"content") -> Laye
         files["bootstrap"] = b"#!/bin/sh\n"
     with zipfile.ZipFile(path, "w") as opened:
         for name, data in files.items():
+            if name in without:
+                continue
             entry = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
             entry.external_attr = (0o100755 if name == "bootstrap" else 0o100644) << 16
             opened.writestr(entry, data)

@@ -51,6 +51,7 @@ def publish(
     s3_bucket: Bucket = None,
     create_bucket: CreateBucket = False,
     keep_upload: KeepUpload = False,
+    allow: options.Allow = None,
     share: Share = None,
     public: Public = False,
     verify: Verify = None,
@@ -77,6 +78,7 @@ def publish(
             "publish.profile": profile,
             "publish.ledger": ledger and ledger.absolute(),
             "publish.bucket": s3_bucket,
+            "policy.allow": options.split(allow),
             "build.output": output and output.absolute(),
         }
     )
@@ -100,6 +102,7 @@ def publish(
         bucket=settings.text("publish.bucket"),
         grants=grants,
     )
+    _check_policy(settings, steps, also_recorded=public if verify is None else verify)
     if public and not dry_run and not yes:
         _confirm_public(console, where, steps)
     with interruption.stopping(console) as stopping:
@@ -138,6 +141,22 @@ def _destination(console: Console, settings: Settings, aws: Aws, *, all_regions:
     several = f", {len(where.regions)} regions" if len(where.regions) > 1 else f", {where.regions[0]}"
     console.note(f"Publishing to account {where.identity.account} as {where.identity.principal}{at}{several}")
     return where
+
+
+def _check_policy(settings: Settings, steps: Sequence[Step], *, also_recorded: bool) -> None:
+    """Refuse what would not run on live Lambda, before anything is sent. What is recorded was checked before."""
+    from phplayer import catalog, verifying
+    from phplayer.runtime import Architecture
+
+    archives = {step.archive.path: step.archive for step in steps if also_recorded or step.recorded is None}
+    for path, archive in archives.items():
+        findings = verifying.verify_archive(
+            path,
+            target=catalog.load().target(archive.manifest.target),
+            architecture=Architecture(archive.manifest.architecture),
+            allow=settings.texts("policy.allow"),
+        )
+        verifying.refuse(findings, what=str(path))
 
 
 def _confirm_public(console: Console, where: Destination, steps: Sequence[Step]) -> None:

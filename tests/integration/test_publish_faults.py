@@ -356,3 +356,16 @@ def test_regions_are_named_by_patterns(
     found = {line.split()[1] for line in done.stdout.splitlines()[1:]}
     assert some in found
     assert none not in found
+
+
+def test_an_archive_that_lambda_would_not_run_is_refused_before_anything_is_sent(
+    phplayer: Phplayer, project: Path, proxy: str, faults: Faults, environment: dict[str, str]
+) -> None:
+    runtime = next(project.glob("dist/*/runtime.zip"))
+    layers.archive(runtime, layers.runtime_manifest(), b"\x7fELF no more", without=("bootstrap",))
+    command = ("publish", "--endpoint-url", proxy, "-r", "eu-west-1")
+    done = phplayer(*command, cwd=project, env=environment, check=False)
+    assert done.returncode == 6
+    assert "is not fit for live Lambda" in done.stderr
+    assert "--allow" in done.stderr
+    assert {call.service for call in faults.seen} == {"sts"}
