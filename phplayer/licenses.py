@@ -1,14 +1,17 @@
 """The licences of all that a layer carries, in one file of the layer: ``/opt/share/doc/phplayer/LICENSES.txt``.
 
 Each part that was compiled kept the licence files of its source and of the distribution packages it took libraries
-from. Texts that several have in common stand once; one file of them all compresses far better than many small ones.
-Composer packages bring their licences in their own folders.
+from. Texts that several have in common stand once, and so do those that Debian's files only point at (they are in
+``templates/licenses/``); one file of them all compresses far better than many small ones. Composer packages bring their
+licences in their own folders.
 """
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
+
+from phplayer import resources
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
@@ -17,8 +20,8 @@ if TYPE_CHECKING:
 PATH = "share/doc/phplayer/LICENSES.txt"
 """Where it lies in the layer tree."""
 
-_COMMON = "common-licenses"  # texts that Debian's copyright files point at
-_POINTER = re.compile(r"/usr/share/common-licenses/([A-Za-z0-9.+-]*[A-Za-z0-9])")
+_POINTER = re.compile(r"/usr/share/common-licenses/([A-Za-z0-9.+-]*[A-Za-z0-9])")  # of Debian's copyright files
+_NEWEST = {"GPL": "GPL-3", "LGPL": "LGPL-3"}  # what a pointer without a version means
 _RULE = "=" * 100
 
 
@@ -41,10 +44,11 @@ def collect(folders: Iterable[Path], *, components: Collection[str]) -> str:
     for name in sorted(components):
         for file, text in _texts(folders, name):
             owners.setdefault(text, []).append(f"{name} ({file})")
-    wanted = {match for text in owners for match in _POINTER.findall(text)}
-    common = dict(_texts(folders, _COMMON))
-    for name in sorted(wanted & set(common)):
-        owners.setdefault(common[name], []).append(f"{_COMMON}/{name}")
+    pointers = {match for text in owners for match in _POINTER.findall(text)}
+    for name in sorted({_NEWEST.get(name, name) for name in pointers}):
+        path = resources.template("licenses", name)
+        if path.is_file():
+            owners.setdefault(_clean(path.read_text(encoding="utf-8")), []).append(name)
     return "".join(f"{_RULE}\n{', '.join(names)}\n{_RULE}\n\n{text}\n\n" for text, names in owners.items())
 
 
