@@ -47,6 +47,8 @@ def read(folder: Path, *, user: Path | None = None) -> Catalog:
         ),
     )
     _check(catalog, php, extensions, targets)
+    for name in catalog.costs:
+        _known(costs, ("extension", name), (name,), catalog.extensions)
     return catalog
 
 

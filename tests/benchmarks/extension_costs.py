@@ -2,12 +2,15 @@
 
 One compile with every extension is enough. An extension's code is what its object files add to the executable (text
 and data, without relocations); a PECL extension's is its stripped shared object. Its libraries are those whose symbols
-it uses, with all that those need, less what PHP needs without it; glibc and the compiler's runtimes are not counted.
+it uses, with all that those need; glibc and the compiler's runtimes are not counted. Libraries that phplayer compiles
+itself (``needs/`` beside the tree) count by their objects.
 
-    extension_costs.py [--root DIR] [--tree DIR] [--pecl DIR] [--write]
+    extension_costs.py [--root DIR] [--tree DIR] [--binary FILE] [--pecl DIR] [--write]
 
 ``--root`` is the system that it was compiled on (a chroot), ``--tree`` PHP's source tree there after make (made in a
-temporary folder when not given), ``--pecl`` a folder with NAME.so files. ``--write`` puts the result into costs.toml.
+temporary folder when not given), ``--binary`` the linked php where it is not in that tree, ``--pecl`` a folder with
+NAME.so files; with ``--pecl`` and no ``--tree`` nothing is compiled and only those are measured. ``--write`` puts the
+result into costs.toml; other extensions' figures stay.
 """
 
 from __future__ import annotations
@@ -120,32 +123,71 @@ class Libraries:
         return sum(self.path(soname).stat().st_size for soname in sonames)
 
 
-def costs(runtime: Runtime, tree: Path, pecl: Path | None, libraries: Libraries) -> dict[str, tuple[int, int]]:
-    """Return extension -> (code, libraries), both in bytes."""
-    linked = [name for name in elf.read(tree / "sapi" / "cli" / "php").needed if name not in NEVER]
-    objects = {
-        extension.name: [path for path in (tree / "ext" / extension.name).rglob("*.o") if "tests" not in path.parts]
-        for extension in runtime.extensions
+class StaticLibraries:
+    """The archives that the build compiled itself and linked into the executable."""
+
+    def __init__(self, folder: Path) -> None:
+        self._archives = sorted(folder.glob("*/library/lib/*.a"))
+        self._symbols = {archive: defined([archive]) for archive in self._archives}
+
+    @property
+    def stems(self) -> tuple[str, ...]:
+        """``libcurl.``: how the shared libraries begin that they stand in for."""
+        return tuple(f"{archive.stem}." for archive in self._archives)
+
+    def used(self, wanted: frozenset[str]) -> frozenset[Path]:
+        """The archives that these symbols are from, and those that they need."""
+        found: set[Path] = set()
+        waiting = [archive for archive in self._archives if wanted & self._symbols[archive]]
+        while waiting:
+            archive = waiting.pop()
+            if archive not in found:
+                found.add(archive)
+                more = undefined([archive])
+                waiting.extend(other for other in self._archives if other not in found and more & self._symbols[other])
+        return frozenset(found)
+
+
+def defined(objects: Iterable[Path]) -> frozenset[str]:
+    """The symbols that object files and archives offer."""
+    lines = output("nm", "--defined-only", "--extern-only", *objects).splitlines()
+    return frozenset(parts[2] for line in lines if len(parts := line.split()) == len(("address", "kind", "name")))
+
+
+def bundled_costs(tree: Path, binary: Path, libraries: Libraries) -> dict[str, tuple[int, int]]:
+    """Return extension of php-src -> (code, libraries), both in bytes; those that the tree has objects of."""
+    static = StaticLibraries(tree.parent / "needs")
+    linked = [
+        name for name in elf.read(binary).needed if name not in NEVER and not name.startswith(static.stems or ("\0",))
+    ]
+
+    def used(objects: Iterable[Path]) -> frozenset[str | Path]:
+        """Return sonames and archives."""
+        wanted = undefined(objects)
+        archives = static.used(wanted)
+        wanted |= undefined(archives)
+        return archives | libraries.closure(name for name in linked if wanted & libraries.symbols(name))
+
+    def size(brought: Iterable[str | Path]) -> int:
+        return sum(code_size([item]) if isinstance(item, Path) else libraries.size([item]) for item in brought)
+
+    objects = {name: [*linked_objects(tree / "ext" / name)] for name in KNOWN.extensions}
+    return {
+        name: (code_size(own), size(used(own)))
+        for name, own in objects.items()
+        if own and not KNOWN.extensions[name].always
     }
 
-    def used(objects_: Iterable[Path]) -> frozenset[str]:
-        wanted = undefined(objects_)
-        return libraries.closure(name for name in linked if wanted & libraries.symbols(name))
 
-    always = [extension.name for extension in runtime.extensions if extension.always]
-    core = [*(path for name in ("Zend", "main", "TSRM", "sapi/cli") for path in (tree / name).rglob("*.o"))]
-    without = used([*core, *(path for name in always for path in objects[name])])
-    found: dict[str, tuple[int, int]] = {}
-    for extension in runtime.extensions:
-        module = tree / "modules" / f"{extension.name}.so"
-        if module.is_file():
-            found[extension.name] = (stripped(module), libraries.size(needed(module, libraries) - without))
-        elif not extension.always:
-            own = objects[extension.name]
-            found[extension.name] = (code_size(own), libraries.size(used(own) - without))
-    for module in sorted(pecl.glob("*.so")) if pecl else ():
-        found[module.stem] = (stripped(module), libraries.size(needed(module, libraries) - without))
-    return found
+def linked_objects(folder: Path) -> list[Path]:
+    """The objects of a folder that go into the executable: libtool keeps those of shared objects in .libs."""
+    return [path for path in sorted(folder.rglob("*.o")) if ".libs" not in path.parts]
+
+
+def pecl_costs(folder: Path, libraries: Libraries) -> dict[str, tuple[int, int]]:
+    """Return extension of PECL -> (code, libraries), both in bytes."""
+    modules = sorted(folder.glob("*.so"))
+    return {module.stem: (stripped(module), libraries.size(needed(module, libraries))) for module in modules}
 
 
 def needed(module: Path, libraries: Libraries) -> frozenset[str]:
@@ -174,14 +216,20 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--root", type=Path, default=Path("/"))
     parser.add_argument("--tree", type=Path)
+    parser.add_argument("--binary", type=Path)
     parser.add_argument("--pecl", type=Path)
     parser.add_argument("--write", action="store_true")
     arguments = parser.parse_args()
     base = host.base_of_this_machine()
     runtime = whole_runtime(base)
     with tempfile.TemporaryDirectory() as temporary:
-        tree = arguments.tree or compiled(runtime, base, Path(temporary))
-        found = costs(runtime, tree, arguments.pecl, Libraries(arguments.root))
+        libraries = Libraries(arguments.root)
+        found = {name: (cost.code, cost.libraries) for name, cost in KNOWN.costs.items()}
+        if arguments.tree or not arguments.pecl:
+            tree = arguments.tree or compiled(runtime, base, Path(temporary))
+            found |= bundled_costs(tree, arguments.binary or tree / "sapi" / "cli" / "php", libraries)
+        if arguments.pecl:
+            found |= pecl_costs(arguments.pecl, libraries)
     for name, (code, brought) in sorted(found.items(), key=lambda item: -sum(item[1])):
         print(f"{name:14}{code / 1e6:8.2f} MB{brought / 1e6:9.2f} MB of libraries")
     if arguments.write:

@@ -135,6 +135,11 @@ def test_what_does_not_fit_together_is_named_with_its_line(
     assert what in said
 
 
+def test_a_cost_of_nothing_known_is_named(change: Change) -> None:
+    folder = change("costs.toml", "ctype = ", "cytpe = ")
+    assert f"costs.toml, line {line(folder, 'costs.toml', 'cytpe')}: extension.cytpe: " in refused(folder)
+
+
 def test_a_missing_key_is_named_with_the_line_of_its_table(change: Change) -> None:
     folder = change("extensions.toml", 'summary = "Metadata of pictures"\n', "")
     said = refused(folder)
