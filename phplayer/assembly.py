@@ -5,15 +5,17 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING
 
-from phplayer import __version__, bootstrap, ini, libraries
+from phplayer import __version__, bootstrap, ini, libraries, licenses
+from phplayer.catalog import libraries as own_libraries
 from phplayer.errors import BuildFailedError
-from phplayer.layer import RuntimeManifest, SourceRecord
+from phplayer.layer import LibraryRecord, RuntimeManifest, SourceRecord
+from phplayer.recipe import ICU
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from phplayer.compile import CompiledPhp
+    from phplayer.compile import Compiled
     from phplayer.engines import Engine
     from phplayer.recipe import Recipe
     from phplayer.runtime import Runtime
@@ -21,33 +23,40 @@ if TYPE_CHECKING:
 
 def fill(
     tree: Path,
-    compiled: CompiledPhp,
-    plan: Recipe,
+    parts: Sequence[Compiled],
     *,
+    configure: Sequence[str],
     runtime: Runtime,
     engine: Engine,
     ini_files: Mapping[str, str],
     layer: str,
     key: str,
 ) -> RuntimeManifest:
-    """Fill the layer tree and return its manifest.
+    """Fill the layer tree with what the parts gave and return its manifest.
 
     Raises:
         BuildFailedError: PHP lacks an extension that was asked for, or a library was not found.
 
     """
-    extensions = compiled.extensions()
+    extensions = {name: version for part in parts for name, version in part.extensions().items()}
     absent = [extension.name for extension in runtime.extensions if extension.name not in extensions]
     if absent:
         raise BuildFailedError(
             f"PHP was compiled, but it lacks what was asked for: {', '.join(absent)}.",
             remedy="Report this: the catalogue's flags for it are wrong for this PHP version.",
-            log=compiled.log,
         )
-    shutil.copytree(compiled.tree, tree, dirs_exist_ok=True)
-    grafted = libraries.graft(tree, compiled.libraries, target=runtime.target, base=engine.base)
+    for part in parts:
+        if part.tree.is_dir():
+            shutil.copytree(part.tree, tree, dirs_exist_ok=True)
+    # ICU's cut data stands before the whole one, which the loader found for PHP.
+    folders = [part.libraries for part in sorted(parts, key=lambda part: part.recipe.name != ICU)]
+    grafted = libraries.graft(tree, folders, target=runtime.target, base=engine.base)
     ini.write(ini_files, tree)
     bootstrap.write(runtime.bootstrap, tree)
+    sources = tuple(_source(part.recipe) for part in parts if part.recipe.inputs)
+    records = tuple(_libraries(parts, grafted))
+    components = {*(source.name for source in sources), *(record.package for record in records)}
+    licenses.write([part.licenses for part in parts], tree, components=components)
     return RuntimeManifest(
         phplayer=__version__,
         layer=layer,
@@ -59,8 +68,26 @@ def fill(
         base=engine.base.name,
         engine=engine.name,
         bootstrap=runtime.bootstrap,
-        extensions=extensions,
-        configure=plan.configure,
-        sources=(SourceRecord(name="php", version=plan.php, sha256=plan.source_sha256),),
-        libraries=tuple(record for record in compiled.library_records() if record.soname in grafted),
+        extensions=dict(sorted(extensions.items())),
+        configure=tuple(configure),
+        sources=sources,
+        libraries=records,
+        distribution=next((part.distribution() for part in parts if part.os_release.is_file()), ""),
+        pinned_symbols=tuple(sorted({symbol for part in parts for symbol in part.pinned_symbols()})),
     )
+
+
+def _source(recipe: Recipe) -> SourceRecord:
+    source = recipe.inputs[0].source
+    return SourceRecord(name=recipe.name, version=str(source.version), sha256=source.sha256)
+
+
+def _libraries(parts: Sequence[Compiled], grafted: Collection[str]) -> Iterator[LibraryRecord]:
+    """Yield the shared libraries that the layer carries, then the static ones that went into what was compiled."""
+    records = {record.soname: record for part in parts for record in part.library_records()}
+    yield from (records[soname] for soname in sorted(records) if soname in grafted)
+    known = own_libraries.load()
+    for part in parts:
+        if part.recipe.is_library:
+            library = known[part.recipe.name]
+            yield LibraryRecord(soname=library.archive, package=library.name, version=library.source.version)

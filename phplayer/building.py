@@ -1,9 +1,9 @@
-"""The build flow: settings -> recipe -> compiled PHP -> layer tree -> archive, and the vendor layer beside it.
+"""The build flow: settings -> recipes -> compiled parts -> layer tree -> archive, and the vendor layer beside it.
 
     runtime     what is asked for, resolved by the catalogue; bad combinations end here
     project     composer.json and its lock are read and checked against the runtime, before anything takes time
-    recipe      pure data; with the engine's fingerprint it gives the key of the compile
-    compile     skipped when the cache has that key
+    recipe      pure data for each part; with the engine's fingerprint it gives the key of the part's compile
+    compile     parts of which the cache has that key are skipped
     layer tree  compiled PHP + grafted libraries + php.ini + bootstrap, see assembly.py; the manifest describes it
     policy      what live Lambda would trip over
     archive     runtime.zip and vendor.zip, written whole or not at all
@@ -15,7 +15,6 @@ nothing to do.
 from __future__ import annotations
 
 import hashlib
-import shutil
 import tempfile
 import time
 from dataclasses import dataclass, replace
@@ -125,9 +124,7 @@ class _Flow:
         self.folder = dist.folder(settings, runtime)
         self.names = {kind: naming.layer_name(settings, runtime, kind) for kind in MANIFEST_PATHS}
         policy.check_names(settings.texts("policy.allow"))  # not only when all is compiled
-        self.ini_files = ini.render(
-            zend_extensions=recipe.shared_zend_extensions(runtime), directives=settings.table("php.ini")
-        )
+        self.ini_files = ini.render(extensions=recipe.shared_extensions(runtime), directives=settings.table("php.ini"))
         # Composer's project is read and held against the runtime now: a refusal must not come after the compile.
         asked = {extension.name: str(runtime.php) for extension in runtime.extensions}
         self.project = None
@@ -141,45 +138,48 @@ class _Flow:
 
     def runtime_layer(self) -> BuiltLayer:
         """Return runtime.zip, made unless the one in dist is of the same key."""
-        release = self.runtime.release
-        plan = recipe.recipe(self.runtime, release=release, base=self.engine.base)
+        plan = recipe.plan(self.runtime, self.engine.base)
         if self.source is not None:  # a wrong file is refused even where the compile is there already
-            sources.verify(self.source, release)
-        self.engine.require(plan.packages)
-        compile_key = plan.key(scripts=compiling.scripts(plan), fingerprint=self.engine.fingerprint(plan.packages))
+            sources.verify(self.source, self.runtime.release)
+        keys = compiling.keys_on(plan, self.engine)
         key = _digest(
-            __version__, compile_key, ini.digest(self.ini_files), bootstrap.digest(self.runtime.bootstrap),
+            __version__, *keys.values(), ini.digest(self.ini_files), bootstrap.digest(self.runtime.bootstrap),
             self.names["runtime"], self.engine.name, self.compression,
         )  # fmt: skip
 
         def make(tree: Path) -> Manifest:
-            # Held until all is copied: what is in use is not cleaned away.
-            with cache.lock(cache.use_lock(compile_key)):
-                return make_locked(tree)
-
-        def make_locked(tree: Path) -> Manifest:
-            compiled = compiling.compile_php(
+            with compiling.compile_all(
                 plan,
                 self.engine,
-                key=compile_key,
-                source=lambda: sources.fetch(release, file=self.source, subject=self.subject, listener=self.listener),
+                keys,
+                given=self._given(),
                 jobs=self.jobs,
                 subject=self.subject,
                 listener=self.listener,
-            )
-            shutil.copyfile(compiled.log, self.folder / "build.log")
-            return assembly.fill(
-                tree,
-                compiled,
-                plan,
-                runtime=self.runtime,
-                engine=self.engine,
-                ini_files=self.ini_files,
-                layer=self.names["runtime"],
-                key=key,
-            )
+            ) as parts:
+                with (self.folder / "build.log").open("wb") as log:
+                    log.writelines(part.log.read_bytes() for part in parts)
+                return assembly.fill(
+                    tree,
+                    parts,
+                    configure=plan.configure,
+                    runtime=self.runtime,
+                    engine=self.engine,
+                    ini_files=self.ini_files,
+                    layer=self.names["runtime"],
+                    key=key,
+                )
 
         return self._archive(dist.RUNTIME_ZIP, key, make)
+
+    def _given(self) -> dict[str, Path]:
+        """Return the tarballs that the user has, by part."""
+        given = {
+            extension.name: extension.source.file
+            for extension in self.runtime.extensions
+            if extension.source is not None and extension.source.file is not None
+        }
+        return {**given, recipe.PHP: self.source} if self.source is not None else given
 
     # -- the vendor layer -----------------------------------------------------------------------------------------
 

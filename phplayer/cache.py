@@ -2,7 +2,7 @@
 
 ``PHPLAYER_CACHE`` moves it from the platform's user cache folder.
 
-    builds/KEY          compiled PHPs                 work/KEY16         where one is compiled
+    builds/KEY          compiled parts                work/KEY16         where one is compiled
     layers/DIGEST       unpacked layer archives       work/tree-PID-...  where a layer tree is put together
     sources/            tarballs                      logs/KEY16.log     of compiles that did not end well
     ccache/             objects                       locks/             empty files
@@ -73,6 +73,16 @@ def touch(path: Path) -> None:
 def use_lock(key: str) -> str:
     """Return the name of the lock that is held while the compile of that key is made and copied."""
     return f"use-{key[:16]}"
+
+
+@contextmanager
+def use(key: str) -> Iterator[None]:
+    """Keep the compile of that key from being cleaned away; any number of processes may use it at once."""
+    import fcntl
+
+    with (folder("locks") / f"{use_lock(key)}.lock").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_SH)  # the other kind of the lock that try_lock takes
+        yield
 
 
 @contextmanager

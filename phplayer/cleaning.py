@@ -67,7 +67,7 @@ def kept() -> tuple[Item, ...]:
     """
     found = [
         *(
-            _item("compiled PHP", path, locks=(cache.use_lock(path.name), f"build-{path.name[:16]}"))
+            _item("compiled part", path, locks=(cache.use_lock(path.name), f"build-{path.name[:16]}"))
             for path in cache.entries("builds")
         ),
         *(_item("unpacked layer", path) for path in cache.entries("layers") if _age(path) > _INVOCATION),

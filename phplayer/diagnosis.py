@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from phplayer import cache, matrix, vendor
+from phplayer import cache, matrix, recipe, vendor
 from phplayer.engines import AUTO, DOCKER, HOST, capacity, compilers
 from phplayer.engines.host import HostEngine
 from phplayer.errors import EnvironmentMissingError, PhplayerError
@@ -25,6 +25,7 @@ from phplayer.runtime import Architecture
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from phplayer.catalog import Base
     from phplayer.engines.docker_daemon import Daemon
     from phplayer.runtime import Runtime
     from phplayer.settings import Settings
@@ -169,12 +170,18 @@ def _host(runtimes: Sequence[Runtime]) -> Iterator[Check]:
     except EnvironmentMissingError as error:
         yield Check(name="compiler and libraries", ok=False, remedy=error.remedy)
         return
-    packages = {package for runtime in runtimes for package in engine.base.packages_for(runtime.extensions)}
+    packages = {package for runtime in runtimes for package in _packages_of(runtime, engine.base)}
     yield _packages(engine, sorted(packages), "compiler and libraries")
     if engine.base.image.ccache:  # where it is empty there is no such package
         ccache = _packages(engine, ("ccache",), "ccache")
         told = "Compiling again with other flags is several times faster with it. "
         yield replace(ccache, required=False, remedy=ccache.remedy and told + ccache.remedy)
+
+
+def _packages_of(runtime: Runtime, base: Base) -> Iterator[str]:
+    plan = recipe.plan(runtime, base)
+    for part in plan.parts:
+        yield from part.packages
 
 
 def _packages(engine: HostEngine, packages: Sequence[str], name: str) -> Check:

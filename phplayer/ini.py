@@ -16,16 +16,22 @@ if TYPE_CHECKING:
 _DIRECTIVE = re.compile(r"[A-Za-z_][A-Za-z0-9_.\-]*")
 
 
-def render(*, zend_extensions: Sequence[str], directives: Mapping[str, Any]) -> dict[str, str]:
+def render(*, extensions: Sequence[tuple[str, bool]], directives: Mapping[str, Any]) -> dict[str, str]:
     """Return the files below ``/opt/etc/php``: name to text.
+
+    ``extensions`` are the shared ones in the order they are loaded in, each with whether it is a zend_extension.
 
     Raises:
         UsageError: a directive that php.ini cannot hold.
 
     """
-    files = {"php.ini": resources.template("php", "php.ini").read_text()}
-    if zend_extensions:
-        files["conf.d/10-extensions.ini"] = "".join(f"zend_extension = {name}.so\n" for name in zend_extensions)
+    files = {
+        "php.ini": resources.template("php", "php.ini").read_text(),
+        "conf.d/20-certificates.ini": resources.template("php", "certificates.ini").read_text(),
+    }
+    if extensions:
+        lines = (f"{'zend_' if zend else ''}extension = {name}.so\n" for name, zend in extensions)
+        files["conf.d/10-extensions.ini"] = "".join(lines)
     if directives:
         lines = (f"{_name(name)} = {_value(name, value)}\n" for name, value in sorted(directives.items()))
         files["conf.d/50-project.ini"] = "; [php.ini] of phplayer.toml\n" + "".join(lines)

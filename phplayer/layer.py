@@ -92,7 +92,7 @@ class SourceRecord(_Struct, frozen=True, kw_only=True):
 
 
 class LibraryRecord(_Struct, frozen=True, kw_only=True):
-    """A shared library that was grafted, and the distribution package it came from."""
+    """A library: one that was grafted and its distribution package, or a static one (``.a``) that was compiled in."""
 
     soname: str
     package: str
@@ -126,6 +126,7 @@ class RuntimeManifest(_Struct, frozen=True, kw_only=True, tag_field="kind", tag=
     sources: tuple[SourceRecord, ...]
     libraries: tuple[LibraryRecord, ...]
     distribution: str = ""  # whose packages the libraries are of: ID and VERSION_ID of os-release, "debian-12"
+    pinned_symbols: tuple[str, ...] = ()  # function@VERSION: linked at an older version than the base's newest
 
 
 class VendorManifest(_Struct, frozen=True, kw_only=True, tag_field="kind", tag="vendor"):

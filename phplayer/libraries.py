@@ -34,8 +34,10 @@ def carried(soname: str, *, target: Target, base: Base) -> bool:
     return base.name != target.native_base or soname not in target.sonames
 
 
-def graft(tree: Path, libraries: Path, *, target: Target, base: Base) -> tuple[str, ...]:
+def graft(tree: Path, libraries: Sequence[Path], *, target: Target, base: Base) -> tuple[str, ...]:
     """Copy what the tree's ELF files need into ``lib/`` and point them there; return the sonames, sorted.
+
+    ``libraries`` are the folders to find them in; of two libraries of a name the first counts.
 
     Raises:
         BuildFailedError: a needed library was not found where PHP was compiled.
@@ -49,8 +51,8 @@ def graft(tree: Path, libraries: Path, *, target: Target, base: Base) -> tuple[s
         for soname in elf.read(path).needed:
             if soname in grafted or not carried(soname, target=target, base=base):
                 continue
-            source = libraries / soname
-            if not source.is_file():
+            source = next((folder / soname for folder in libraries if (folder / soname).is_file()), None)
+            if source is None:
                 raise BuildFailedError(
                     f"{path.name} needs {soname}, which was not found where PHP was compiled.",
                     remedy="Install the package that holds it and build again.",

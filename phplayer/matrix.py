@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from phplayer import pins
 from phplayer.errors import NothingSelectedError, UsageError, did_you_mean
-from phplayer.runtime import Architecture, BootstrapMode, identifier
+from phplayer.runtime import SAPIS, Architecture, BootstrapMode, identifier
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -39,13 +40,18 @@ def runtimes(settings: Settings, *, only: Sequence[str] = ()) -> tuple[Runtime, 
         identifier(version, target, architecture): (version, architecture)
         for version, architecture in itertools.product(versions, machines)
     }
+    sapis, locales = _sapis(settings.texts("php.sapis")), tuple(sorted(set(settings.texts("php.icu_locales"))))
     return tuple(
-        known.runtime(
-            php=str(version),
-            extensions=(*settings.texts("php.extensions"), *known.given),
-            target=target.name,
-            architecture=architecture,
-            bootstrap=BootstrapMode.FUNCTION,
+        replace(
+            known.runtime(
+                php=str(version),
+                extensions=(*settings.texts("php.extensions"), *known.given),
+                target=target.name,
+                architecture=architecture,
+                bootstrap=BootstrapMode.FUNCTION,
+            ),
+            sapis=sapis,
+            icu_locales=locales,
         )
         for version, architecture in (pairs[name] for name in select(tuple(pairs), only))
     )
@@ -79,6 +85,16 @@ def architectures(texts: Iterable[str]) -> tuple[Architecture, ...]:
     for text in texts:
         found.update(dict.fromkeys(Architecture if text == ALL else (Architecture.parse(text),)))
     return tuple(found) or (Architecture.of_this_machine(),)
+
+
+def _sapis(texts: Iterable[str]) -> tuple[str, ...]:
+    """Check the names of the programs that PHP is built as; the first of all is always one of them."""
+    asked = set(texts)
+    for text in sorted(asked - set(SAPIS)):
+        raise UsageError(
+            f"Unknown SAPI {text!r} in php.sapis.", remedy=f"{did_you_mean(text, SAPIS)}Known: {', '.join(SAPIS)}."
+        )
+    return tuple(sapi for sapi in SAPIS if sapi in asked or sapi == SAPIS[0])
 
 
 def _versions(known: Catalog, texts: Iterable[str]) -> tuple[PhpVersion, ...]:

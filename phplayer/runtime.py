@@ -106,6 +106,10 @@ class BootstrapMode(StrEnum):
     FUNCTION = "function"
 
 
+SAPIS = ("cli", "fpm")
+"""The programs that PHP can be built as here. The first, which runs the bootstrap, is in every layer."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Release:
     """A PHP source tarball: what it must hash to and where it can be had."""
@@ -202,6 +206,8 @@ class Runtime:
     target: Target
     architecture: Architecture
     bootstrap: BootstrapMode
+    sapis: tuple[str, ...] = ("cli",)  # the programs in the layer; the first is always one of them
+    icu_locales: tuple[str, ...] = ()  # those that ICU's data is cut to; none for all
 
     @property
     def php(self) -> PhpVersion:

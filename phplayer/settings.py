@@ -55,6 +55,13 @@ KEYS: tuple[Key, ...] = (
         help="extension's name to FILE or URL@SHA256 of its source",
         example='{ event = "event-3.1.4.tgz" }',
     ),
+    Key(name="php.sapis", default=("cli",), help="programs in the layer: cli, and fpm where it is asked for"),
+    Key(
+        name="php.icu_locales",
+        default=(),
+        help="locales that intl's data is cut to; empty means all",
+        example='["en", "de"]',
+    ),
     Key(name="php.ini", default={}, help="directives on top of the tuned php.ini", example='{ memory_limit = "512M" }'),
     Key(name="build.target", default="", help="Lambda environment that the layer must run on"),
     Key(name="build.engine", default="auto", help="where to compile: docker, host, or auto (Docker where it answers)"),

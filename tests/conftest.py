@@ -119,6 +119,25 @@ def tools_bin(name: str) -> Path:
     return home / "bin"
 
 
+SMALL = """
+[php]
+extensions = ["curl", "openssl", "intl"]
+icu_locales = ["en", "de"]
+"""
+
+
+@pytest.fixture(scope="session")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    """A layer with few extensions, of which one is intl with two languages."""
+    project = WORK / "test" / "small"
+    project.mkdir(parents=True, exist_ok=True)
+    (project / "phplayer.toml").write_text(SMALL)
+    run_phplayer("doctor", "--fix", "--yes", cwd=project, check=False)  # other findings are no matter here
+    run_phplayer("build", cwd=project)
+    dist = next((project / "dist").iterdir())
+    return Built(dist=dist, tree=unpack(dist / "runtime.zip", tmp_path_factory.mktemp("opt")))
+
+
 @pytest.fixture(scope="session")
 def tools() -> Callable[[str], Path]:
     """The function that gives the bin folder of a tool's environment."""

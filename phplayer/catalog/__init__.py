@@ -12,7 +12,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from phplayer.catalog import files
-from phplayer.errors import EnvironmentMissingError, UsageError, did_you_mean
+from phplayer.errors import UsageError, did_you_mean
 from phplayer.runtime import (
     Architecture,
     BootstrapMode,
@@ -42,30 +42,8 @@ class Base:
     composer: tuple[str, ...]
     image: files.Image
     packages: Mapping[str, tuple[str, ...]]  # abstract library -> packages
-    pinned_symbols: Mapping[str, Mapping[Architecture, str]]  # glibc function -> version to link
-
-    def pins(self, architecture: Architecture) -> tuple[str, ...]:
-        """Return ``function@VERSION`` for each function that must not be linked at its newest version."""
-        return tuple(f"{name}@{versions[architecture]}" for name, versions in sorted(self.pinned_symbols.items()))
-
-    def packages_for(self, extensions: Iterable[Extension]) -> tuple[str, ...]:
-        """Return the sorted packages that compiling these extensions needs, the toolchain included.
-
-        Raises:
-            EnvironmentMissingError: this base has no package with a library that one of them needs.
-
-        """
-        names = set(self.toolchain)
-        for extension in extensions:
-            for library in extension.libraries:
-                if not self.packages[library]:
-                    raise EnvironmentMissingError(
-                        f"{self.name} has no package with {library}, which the extension {extension.name} needs.",
-                        remedy=f"Leave {extension.name} out, or build on a base that has it: "
-                        "phplayer build --base-image IMAGE.",
-                    )
-                names.update(self.packages[library])
-        return tuple(sorted(names))
+    phpize: tuple[str, ...]  # packages that compiling an extension for itself takes
+    icu_tools: tuple[str, ...]  # packages with the tools for ICU's data
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -149,7 +149,8 @@ class BaseTable(Struct, frozen=True, kw_only=True):
     toolchain: tuple[str, ...]
     composer: tuple[str, ...]
     libraries: dict[str, tuple[str, ...]]
-    pinned_symbols: dict[str, dict[Architecture, str]] = {}
+    phpize: tuple[str, ...]
+    icu_tools: tuple[str, ...]
 
 
 class BasesFile(Struct, frozen=True, kw_only=True):

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from phplayer.catalog import Base
     from phplayer.events import Listener
+    from phplayer.recipe import Recipe
     from phplayer.runtime import Runtime
 
 AUTO, DOCKER, HOST = "auto", "docker", "host"
@@ -25,14 +26,14 @@ _PER_COMPILER = 700_000_000  # bytes: GCC takes 600 MB for the largest file of P
 
 
 class Workspace(Protocol):
-    """A folder in which the steps of one build run. Paths are relative to it."""
+    """A folder in which the steps of one part run. Paths are relative to it."""
 
     @property
     def full_disk_remedy(self) -> str:
         """What to do where a step ends with "No space left on device"."""
 
     def put(self, source: Path, name: str) -> None:
-        """Copy a file in."""
+        """Copy a file or a folder in; ``name`` may lie in a folder that is not there yet."""
 
     def run(self, arguments: Sequence[str], *, environment: Mapping[str, str], on_line: Callable[[str], None]) -> int:
         """Run a program to its end, telling each line that it prints; return its exit status."""
@@ -62,7 +63,7 @@ class Engine(Protocol):
         """Return how many compilers its processors and its memory carry at once, limits on them included."""
 
     def require(self, packages: Sequence[str]) -> None:
-        """Make sure that the packages are there.
+        """Make sure that the packages are there. What all parts need comes first, what single ones add after it.
 
         Raises:
             EnvironmentMissingError: names those that are not, and the command that installs them.
@@ -72,10 +73,10 @@ class Engine(Protocol):
     def fingerprint(self, packages: Sequence[str]) -> str:
         """Return what identifies compiler, libc and libraries: if it is the same, so is what a recipe gives."""
 
-    def workspace(self, key: str) -> AbstractContextManager[Workspace]:
-        """Open the workspace of a build. It is deleted when the block ends well.
+    def workspace(self, key: str, recipe: Recipe) -> AbstractContextManager[Workspace]:
+        """Open the workspace of a part, with the packages that its recipe names.
 
-        Otherwise an engine may keep it to go on from.
+        It is deleted when the block ends well; otherwise an engine may keep it to go on from.
         """
 
 

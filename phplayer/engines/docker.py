@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from phplayer import catalog
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from phplayer.engines.docker_daemon import Daemon
     from phplayer.engines.docker_image import Toolchain
     from phplayer.events import Listener
+    from phplayer.recipe import Recipe
     from phplayer.runtime import Architecture, Runtime
 
 _SHORT = 12  # digits of a key that a container's name has
@@ -47,8 +49,7 @@ class DockerEngine:
         self._architecture = architecture
         self._options = options
         self._listener = listener
-        self._toolchains: dict[tuple[str, ...], Toolchain] = {}
-        self._last: Toolchain | None = None
+        self._toolchains: dict[frozenset[str], Toolchain] = {}
 
     @classmethod
     def open(cls, daemon: Daemon, options: EngineOptions, runtime: Runtime, listener: Listener) -> DockerEngine:
@@ -95,9 +96,8 @@ class DockerEngine:
         """Return a digest of the base image's identity and of all that is installed in the toolchain image."""
         return self._toolchain(packages).fingerprint
 
-    def workspace(self, key: str) -> AbstractContextManager[ContainerWorkspace]:
-        """Open a container for one build, of the image that was required last."""
-        assert self._last is not None, "require() makes the image"  # noqa: S101
+    def workspace(self, key: str, recipe: Recipe) -> AbstractContextManager[ContainerWorkspace]:
+        """Open a container for one part, of the image that has its packages."""
         ccache = ("", "")
         if self._options.ccache and self.base.image.ccache:
             volume = f"phplayer-ccache-{self.base.name}-{self._architecture}"
@@ -106,7 +106,7 @@ class DockerEngine:
             ccache = (self.base.image.ccache, volume)
         return docker_container.workspace(
             self._daemon,
-            self._last.identity,
+            self._toolchain(recipe.packages).identity,
             key[:_SHORT],
             options=self._options,
             ccache=ccache,
@@ -114,10 +114,26 @@ class DockerEngine:
         )
 
     def _toolchain(self, packages: Sequence[str]) -> Toolchain:
-        wanted = tuple(packages)
-        if wanted not in self._toolchains:
-            self._toolchains[wanted] = docker_image.toolchain(
-                self._daemon, self.base, self._base_image, wanted, self._architecture, self._listener
-            )
-        self._last = self._toolchains[wanted]
-        return self._last
+        """Return the first image that has the packages; one that lacks some is made on top of the very first.
+
+        So a part that takes more than the others changes nothing of what they are compiled in.
+        """
+        wanted = frozenset(packages)
+        for there, toolchain in self._toolchains.items():
+            if wanted <= there:
+                return toolchain
+        below, missing = self._base_image, wanted
+        for there, toolchain in self._toolchains.items():
+            below = replace(below, identity=toolchain.identity)
+            missing, wanted = wanted - there, wanted | there
+            break
+        self._toolchains[wanted] = docker_image.toolchain(
+            self._daemon,
+            self.base,
+            below,
+            sorted(missing),
+            self._architecture,
+            self._listener,
+            on_top=bool(self._toolchains),
+        )
+        return self._toolchains[wanted]

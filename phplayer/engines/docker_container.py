@@ -14,7 +14,7 @@ import tarfile
 import tempfile
 import time
 from contextlib import closing, contextmanager, suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from phplayer.engines.docker_daemon import LABEL
@@ -80,13 +80,12 @@ class ContainerWorkspace:
         self._marks: set[str] = set()
 
     def put(self, source: Path, name: str) -> None:
-        """Copy a file in; it belongs to the user who compiles."""
+        """Copy a file or a folder in; it belongs to the user who compiles, and so do the folders it lies in."""
         with tempfile.TemporaryFile() as packed:
             with tarfile.open(fileobj=packed, mode="w") as archive:
-                member = archive.gettarinfo(source, arcname=name)
-                member.uid = member.gid = USER
-                with source.open("rb") as content:
-                    archive.addfile(member, content)
+                for folder in reversed(PurePosixPath(name).parents[:-1]):
+                    archive.addfile(_owned(_folder(folder)))
+                archive.add(source, arcname=name, filter=_owned)
             packed.seek(0)
             with self._daemon.asked_to(f"copy {name} into the container"):
                 self._daemon.api.put_archive(self._container, FOLDER, packed)
@@ -174,6 +173,19 @@ class ContainerWorkspace:
     def _archive(self, name: str) -> Generator[bytes]:
         with self._daemon.asked_to(f"copy {name} out of the container"):
             yield from self._daemon.api.get_archive(self._container, f"{FOLDER}/{name}")[0]
+
+
+def _folder(path: PurePosixPath) -> tarfile.TarInfo:
+    member = tarfile.TarInfo(str(path))
+    member.type, member.mode = tarfile.DIRTYPE, 0o755
+    return member
+
+
+def _owned(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    """Give a member of an archive to the user who compiles."""
+    member.uid = member.gid = USER
+    member.uname = member.gname = ""
+    return member
 
 
 @contextmanager

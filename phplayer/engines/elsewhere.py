@@ -7,7 +7,7 @@ import shutil
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from phplayer import bake, catalog
+from phplayer import bake, catalog, recipe
 from phplayer.errors import UsageError
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from phplayer.catalog import Base
+    from phplayer.recipe import Recipe
     from phplayer.runtime import Runtime
 
 
@@ -36,18 +37,23 @@ class ElsewhereEngine:
 
         """
         place = folder / runtime.identifier
-        missing = [name for name in bake.RESULTS if not (place / name).exists()]
-        if missing:
-            raise UsageError(
-                f"{place} holds no compiled PHP: {', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing.",
-                remedy="Compile it: phplayer build --print-bake >docker-bake.hcl && docker buildx bake",
-            )
-        base_name, _, digest = (place / "recipe").read_text(encoding="utf-8").strip().partition(" ")
+        said = (place / bake.STAMP).read_text(encoding="utf-8") if (place / bake.STAMP).is_file() else ""
+        base_name, _, digest = said.strip().partition(" ")
         base = catalog.load().bases.get(base_name)
-        if base is None or digest != bake.recipe_digest(runtime, base):
+        if said and (base is None or digest != bake.digest(runtime, base)):
             raise UsageError(
                 f"{place} was compiled with other settings, or for another phplayer.",
                 remedy="Write docker-bake.hcl again with --print-bake, and bake again.",
+            )
+        missing = [] if said else [bake.STAMP]
+        if base is not None:
+            plan = recipe.plan(runtime, base)
+            results = (f"{part.name}/{name}" for part in plan.parts for name in part.results)
+            missing = [name for name in results if not (place / name).exists()]
+        if base is None or missing:
+            raise UsageError(
+                f"{place} holds no compiled PHP: {', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing.",
+                remedy="Compile it: phplayer build --print-bake >docker-bake.hcl && docker buildx bake",
             )
         return cls(place, base=base)
 
@@ -67,10 +73,10 @@ class ElsewhereEngine:
         return total.hexdigest()
 
     @contextmanager
-    def workspace(self, key: str) -> Iterator[_Results]:
-        """Open the results."""
+    def workspace(self, key: str, recipe: Recipe) -> Iterator[_Results]:
+        """Open the results of a part."""
         del key
-        yield _Results(self._folder)
+        yield _Results(self._folder / recipe.name)
 
 
 class _Results:

@@ -12,6 +12,7 @@ import signal
 import subprocess
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from phplayer import cache, catalog
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from phplayer.catalog import Base
+    from phplayer.recipe import Recipe
 
 
 def base_of_this_machine() -> Base:
@@ -67,9 +69,14 @@ class HostEngine:
     def missing(self, packages: Sequence[str]) -> tuple[str, ...]:
         """Return those of the packages that are not installed."""
         if self.base.manager == "apt":
-            installed = _InstalledDebs.read()
+            installed = self._debs
             return tuple(package for package in packages if not installed.named(package))
         return tuple(package for package in packages if not _output("rpm", "-q", "--whatprovides", package))
+
+    @cached_property
+    def _debs(self) -> _InstalledDebs:
+        """What is installed, asked once: a build asks for each of its parts."""
+        return _InstalledDebs.read()
 
     def install_command(self, packages: Sequence[str]) -> tuple[str, ...]:
         """Return the command that installs packages here, with sudo where the user is not root."""
@@ -88,7 +95,7 @@ class HostEngine:
     def fingerprint(self, packages: Sequence[str]) -> str:
         """Return a digest of the installed versions of the packages and of all that they depend on."""
         if self.base.manager == "apt":
-            versions = _InstalledDebs.read().closure(packages)
+            versions = self._debs.closure(packages)
         else:
             versions = sorted(_output("rpm", "-qa").splitlines())
         if not versions:
@@ -98,8 +105,9 @@ class HostEngine:
         return hashlib.sha256("\n".join(versions).encode()).hexdigest()
 
     @contextmanager
-    def workspace(self, key: str) -> Iterator[HostWorkspace]:
-        """Open the folder of that build below the cache."""
+    def workspace(self, key: str, recipe: Recipe) -> Iterator[HostWorkspace]:
+        """Open the folder of that part below the cache."""
+        del recipe  # the packages are this machine's
         folder = cache.folder("work") / key[:16]
         folder.mkdir(exist_ok=True)
         yield HostWorkspace(folder, environment=ccache_environment() if self._ccache else _ENVIRONMENT)
@@ -116,8 +124,13 @@ class HostWorkspace:
         self._environment = environment
 
     def put(self, source: Path, name: str) -> None:
-        """Copy a file in."""
-        shutil.copyfile(source, self._folder / name)
+        """Copy a file or a folder in."""
+        path = self._folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, path, symlinks=True, dirs_exist_ok=True)
+        else:
+            shutil.copyfile(source, path)
 
     def run(self, arguments: Sequence[str], *, environment: Mapping[str, str], on_line: Callable[[str], None]) -> int:
         """Run a program in a process group of its own, which ends with this call whatever happens."""

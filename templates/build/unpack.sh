@@ -1,7 +1,15 @@
 #!/bin/sh
-# unpack.sh: source.tar.xz -> php/
+# unpack.sh FOLDER PATCH...: source.tar -> FOLDER/, with those of Debian's patches (patches.tar) that are named
 set -eu
 
-rm -rf php
-mkdir php
-tar -xJf source.tar.xz -C php --strip-components=1 --no-same-owner
+folder=$1
+shift
+rm -rf "$folder" debian
+mkdir "$folder"
+tar -xf source.tar -C "$folder" --strip-components=1 --no-same-owner
+if [ $# -gt 0 ]; then
+    tar -xf patches.tar --no-same-owner
+    for name in "$@"; do
+        patch -d "$folder" -p1 --no-backup-if-mismatch <"debian/patches/$name"
+    done
+fi

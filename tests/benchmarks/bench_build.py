@@ -48,14 +48,12 @@ def start_up(folder: Path) -> None:
     line("phplayer --help / python -c 'import typer'", ours, typer, "under 2")
 
 
-def compile_by_hand(tarball: Path, flags: tuple[str, ...], pins: tuple[str, ...], folder: Path, jobs: int) -> float:
+def compile_by_hand(tarball: Path, flags: tuple[str, ...], folder: Path, jobs: int) -> float:
     """Run configure, make and install with the recipe's own flags, as one would by hand."""
-    pinned = "".join(f'__asm__(".symver {pin.partition("@")[0]}, {pin}");\n' for pin in pins)
-    (folder / "pins.h").write_text(f"#ifndef __ASSEMBLER__\n{pinned}#endif\n")
     script = """
-        mkdir php && tar -xJf "$1" -C php --strip-components=1 && cd php && pins="-include $PWD/../pins.h" && shift &&
+        mkdir php && tar -xJf "$1" -C php --strip-components=1 && cd php && shift &&
         jobs=$1 && shift && export CFLAGS=-O2 CXXFLAGS=-O2 && ./configure "$@" &&
-        make -j "$jobs" EXTRA_CFLAGS="$pins" EXTRA_CXXFLAGS="$pins" &&
+        make -j "$jobs" &&
         make install-cli install-modules INSTALL_ROOT="$PWD/../install"
     """
     return seconds(["sh", "-c", script, "sh", tarball, str(jobs), *flags], cwd=folder)
@@ -72,10 +70,9 @@ def build(folder: Path) -> None:
         bootstrap=BootstrapMode.FUNCTION,
     )
     release = known.release(known.default_php)
-    plan = recipe.recipe(runtime, release=release, base=HostEngine().base)
+    plan = recipe.plan(runtime, HostEngine().base)
     tarball = sources.fetch(release, file=None, subject="", listener=unheard)
     jobs = len(os.sched_getaffinity(0))
-    pins = next(step.arguments for step in plan.steps if step.name == "compile")
 
     own_cache, project, by_hand = folder / "cache", folder / "project", folder / "by-hand"
     (own_cache / "sources").mkdir(parents=True)
@@ -87,7 +84,7 @@ def build(folder: Path) -> None:
     environment = os.environ | {"PHPLAYER_CACHE": str(own_cache), **plain}
     command: list[str | Path] = [PHPLAYER, "build", "--extension", "minimal"]
     ours = seconds(command, cwd=project, env=environment)
-    theirs = compile_by_hand(tarball, plan.configure, pins, by_hand, jobs)
+    theirs = compile_by_hand(tarball, plan.configure, by_hand, jobs)
     line("phplayer build / configure, make, install by hand", ours, theirs, "under 1.10")
 
     nothing, python = interleaved(

@@ -62,7 +62,7 @@ def compiled(runtime: Runtime, base: catalog.Base, folder: Path) -> Path:
     tree = folder / "php"
     tree.mkdir()
     subprocess.run(["tar", "-xJf", tarball, "-C", tree, "--strip-components=1"], check=True)
-    plan = recipe.recipe(runtime, release=runtime.release, base=base)
+    plan = recipe.plan(runtime, base)
     environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", "CFLAGS": "-O2", "CXXFLAGS": "-O2"}
     subprocess.run(["./configure", *plan.configure], cwd=tree, env=environment, check=True)
     subprocess.run(["make", "-j2"], cwd=tree, env=environment, check=True)

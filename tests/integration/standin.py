@@ -18,8 +18,8 @@ from phplayer import compile as compiling
 from phplayer.engines import Engine, EngineOptions, choose
 from phplayer.errors import PhplayerError
 from phplayer.events import Event, Listener, PhaseFinished, PhaseStarted, unheard
-from phplayer.recipe import Recipe, Step
 from phplayer.runtime import Architecture, BootstrapMode, Runtime
+from tests.recipes import recipe
 
 RESULT = """
 mkdir -p tree libraries
@@ -41,9 +41,8 @@ def runtime(architecture: Architecture | None = None) -> Runtime:
 
 
 def write(folder: Path, scripts: Mapping[str, str]) -> Path:
-    """Write the steps' scripts; they run in the order of their names, after the source is unpacked by nobody."""
+    """Write the steps' scripts; they run in the order of their names."""
     folder.mkdir(exist_ok=True)
-    (folder / "source").touch()
     for name, text in scripts.items():
         (folder / f"{name}.sh").write_text(text)
     return folder
@@ -60,21 +59,18 @@ def run(
     folder: Path, on: Engine, listener: Listener = unheard, *, key: str = "", packages: tuple[str, ...] = ()
 ) -> Path:
     """Run the scripts of a folder as a compile; return the tree."""
-    recipe = Recipe(
-        php="0",
-        source_sha256="",
-        target="al2023",
-        architecture=Architecture.of_this_machine(),
-        base=on.base.name,
+    part = recipe(
+        steps=[path.stem for path in sorted(folder.glob("*.sh"))],
         packages=packages,
-        steps=tuple(Step(name=path.stem, title=path.stem) for path in sorted(folder.glob("*.sh"))),
+        base=on.base.name,
+        results=("tree", "libraries", "libraries.tsv", "extensions.tsv"),
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(resources, "template", lambda *parts: folder / parts[-1])
         on.require(packages)
-        key = key or recipe.key(scripts=compiling.scripts(recipe), fingerprint=on.fingerprint(packages))
-        compiled = compiling.compile_php(
-            recipe, on, key=key, source=lambda: folder / "source", jobs=1, subject="stand-in", listener=listener
+        key = key or part.key(scripts=compiling.scripts(part), fingerprint=on.fingerprint(packages), needs={})
+        compiled = compiling.compile_part(
+            part, on, key=key, needs=(), given=None, jobs=1, subject="stand-in", listener=listener
         )
     return compiled.tree
 

@@ -85,14 +85,15 @@ def test_the_dockerfile_in_it_holds_the_recipe_letter_for_letter(
     dockerfile = target["dockerfile-inline"]
     (runtime,) = matrix.runtimes(Settings.load(start=tmp_path, environment={}))
     base, release = catalog.load().bases["al2023"], catalog.load().release("8.4")
-    plan = recipe.recipe(runtime, release=release, base=base)
-    for name, script in compiling.scripts(plan).items():
-        assert f"/build/{name}.sh\n{script.decode()}PHPLAYER\n" in dockerfile
-        assert "\nPHPLAYER\n" not in script.decode()
-    for step in plan.steps:
-        assert f"RUN {json.dumps(['sh', f'{step.name}.sh', *step.arguments])}\n" in dockerfile
-    for package in plan.packages:
-        assert f"      {package} \\\n" in dockerfile
+    plan = recipe.plan(runtime, base)
+    for part in plan.parts:
+        for name, script in compiling.scripts(part).items():
+            assert f"/build/{part.name}/{name}.sh\n{script.decode()}PHPLAYER\n" in dockerfile
+            assert "\nPHPLAYER\n" not in script.decode()
+        for step in part.steps:
+            assert f"RUN {json.dumps(['sh', f'{step.name}.sh', *step.arguments])}\n" in dockerfile
+        for package in part.packages:
+            assert f"      {package} \\\n" in dockerfile
     assert f"--checksum=sha256:{release.sha256}" in dockerfile
     assert dockerfile.startswith("# syntax=docker/dockerfile:1\n")
 
@@ -102,11 +103,11 @@ def compiled_elsewhere(built: Built, folder: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("PHPLAYER_CACHE", str(cache_folder()))
     (runtime,) = matrix.runtimes(Settings.load(start=built.dist.parents[1], environment={}))
     engine = HostEngine()
-    plan = recipe.recipe(runtime, release=catalog.load().release("8.4"), base=engine.base)
-    key = plan.key(scripts=compiling.scripts(plan), fingerprint=engine.fingerprint(plan.packages))
+    plan = recipe.plan(runtime, engine.base)
     place = folder / "compiled" / runtime.identifier
-    shutil.copytree(cache.folder("builds") / key, place, ignore=shutil.ignore_patterns("build.log"))
-    (place / "recipe").write_text(f"{engine.base.name} {bake.recipe_digest(runtime, engine.base)}\n")
+    for name, key in compiling.keys_on(plan, engine).items():
+        shutil.copytree(cache.folder("builds") / key, place / name, ignore=shutil.ignore_patterns("build.log"))
+    (place / bake.STAMP).write_text(f"{engine.base.name} {bake.digest(runtime, engine.base)}\n")
     return place
 
 
@@ -129,7 +130,7 @@ def test_what_was_compiled_elsewhere_is_packed_without_a_compiler(
     other = phplayer("build", "--compiled", "compiled", "-e", "minimal", cwd=tmp_path, env=environment, check=False)
     assert other.returncode == 2
     assert "compiled with other settings" in other.stderr
-    (place / "extensions.tsv").unlink()
+    (place / "php" / "extensions.tsv").unlink()
     broken = phplayer("build", "--compiled", "compiled", cwd=tmp_path, env=environment, check=False)
     assert broken.returncode == 2
     assert "extensions.tsv is missing" in broken.stderr

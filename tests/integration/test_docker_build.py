@@ -15,7 +15,7 @@ from phplayer import catalog, elf, policy
 from phplayer.layer import LayerArchive, RuntimeManifest
 from phplayer.runtime import Architecture
 from tests.conftest import ROOT, WORK, Built, Phplayer, run_phplayer, unpack
-from tests.integration import docker_function
+from tests.integration import docker_function, tiny_extension
 from tests.integration.docker_bed import DockerBed
 from tests.integration.functions import write
 
@@ -101,7 +101,9 @@ def test_the_base_is_told_from_the_target(
 def test_the_layer_passes_the_policy_and_names_no_place_of_the_container(contained: Built) -> None:
     target = catalog.load().target("al2023")
     assert policy.check(contained.tree, target=target, architecture=HERE) == ()
-    assert {path.name for path in (contained.tree / "lib").glob("*.so*")} >= {"libcurl.so.4", "libxml2.so.2"}
+    carried = {path.name for path in (contained.tree / "lib").glob("*.so*")}
+    assert "libonig.so.5" in carried
+    assert not carried & {"libcurl.so.4", "libxml2.so.2"}, "they are compiled in"
     for path in elf.files(contained.tree):
         assert b"/build/php" not in path.read_bytes(), path
 
@@ -114,6 +116,23 @@ def test_a_second_build_starts_no_container(bed: DockerBed, contained: Built, ph
     ended = bed.docker("info", "--format", "{{.SystemTime}}").stdout.strip()
     events = bed.docker("events", "--since", began, "--until", ended, "--filter", "event=start").stdout
     assert events == ""
+    assert bed.ours() == []
+
+
+def test_one_more_extension_compiles_nothing_but_itself(
+    bed: DockerBed, contained: Built, phplayer: Phplayer, tmp_path: Path
+) -> None:
+    """It takes a package that the others do not, in an image on top of theirs."""
+    source = tiny_extension.write(tmp_path)
+    command = ("build", *arguments(bed), "--extension-source", f"tiny={source}")
+    done = phplayer(*command, cwd=tmp_path, env=bed.environment)
+    steps = {line.split(" ", 1)[1].partition(":")[0] for line in done.stderr.splitlines() if line.startswith("php84-")}
+    assert not {step for step in steps if "tiny" not in step and not step.startswith("pack")}, done.stderr
+    (dist,) = (tmp_path / "dist").iterdir()
+    made = Built(dist=dist, tree=unpack(dist / "runtime.zip", tmp_path / "opt"))
+    assert modules(made).split() == sorted([*modules(contained).split(), "tiny"], key=modules(made).split().index)
+    assert manifest(made).extensions == manifest(contained).extensions | {"tiny": "1.2"}
+    assert (made.php).read_bytes() == contained.php.read_bytes()
     assert bed.ours() == []
 
 

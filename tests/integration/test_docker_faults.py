@@ -23,6 +23,7 @@ from phplayer.runtime import Architecture
 from tests.conftest import ROOT
 from tests.integration import standin
 from tests.integration.docker_bed import NATIVE, DockerBed, install
+from tests.recipes import recipe
 
 FOREIGN = next(each for each in Architecture if each != Architecture.of_this_machine())
 
@@ -78,7 +79,7 @@ def test_steps_run_as_nobody_without_network_and_their_lines_come_as_they_are_pr
     lines: list[tuple[float, str]] = []
     engine = standin.engine(bed.image())
     engine.require(())
-    with engine.workspace("k" * 20) as workspace:
+    with engine.workspace("k" * 20, recipe()) as workspace:
         script = (
             "id -u; pwd; echo $A; ls /sys/class/net; touch /ccache/x || exit 1; sleep 1; printf '\\303\\244\\nend' >&2"
         )
@@ -114,7 +115,7 @@ def test_limits_are_the_containers_and_decide_how_many_compilers_run(bed: Docker
     engine = standin.engine(bed.image(), memory=900_000_000, cpus=1.5)
     assert engine.compilers() == 1
     engine.require(())
-    with engine.workspace("limits"):
+    with engine.workspace("limits", recipe()):
         (name,) = (line.split()[0] for line in bed.ours())
         template = "{{.HostConfig.Memory}} {{.HostConfig.NanoCpus}} {{.HostConfig.Binds}}"
         limits = bed.docker("inspect", "--format", template, name).stdout.split()

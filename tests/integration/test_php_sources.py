@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import tarfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -113,9 +113,9 @@ def test_configure_knows_every_flag(tree: Tree) -> None:
         architecture=Architecture.X86_64,
         bootstrap=BootstrapMode.FUNCTION,
     )
-    plan = recipe.recipe(runtime, release=tree.release, base=known.bases["debian"])
+    plan = recipe.plan(replace(runtime, release=tree.release), known.bases["debian"])
     given = {flag.removeprefix("--").partition("=")[0] for flag in plan.configure}
-    from_autoconf = {"prefix", "disable-all", "enable-cli", "disable-cgi", "disable-phpdbg"}
+    from_autoconf = {"prefix", "disable-all", "enable-cli", "disable-cgi", "disable-fpm", "disable-phpdbg"}
     assert given - tree.flags() - from_autoconf == set()
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from phplayer import catalog
-from phplayer.errors import EnvironmentMissingError, UsageError
+from phplayer.errors import UsageError
 from phplayer.runtime import Architecture, BootstrapMode, Runtime
 
 PACKAGE = Path(catalog.__file__).resolve().parents[1]
@@ -129,15 +129,6 @@ def test_what_an_extension_uses_adds_flags_only_where_it_is_built_too() -> None:
     assert redis.configure_flags(php, {"redis", "msgpack"}) == ("--enable-redis", "--enable-redis-msgpack")
 
 
-def test_a_library_that_a_base_lacks_is_told_with_the_extension() -> None:
-    known = catalog.load()
-    with pytest.raises(
-        EnvironmentMissingError, match="al2023 has no package with librabbitmq, which the extension amqp"
-    ):
-        known.bases["al2023"].packages_for([known.extensions["amqp"]])
-    assert "librabbitmq-dev" in known.bases["debian"].packages_for([known.extensions["amqp"]])
-
-
 def test_a_release_that_is_meant_only_exactly_is_not_its_branch() -> None:
     known = catalog.load()
     (release,) = (release for release in known.releases if release.exact_only and release.version.branch == "8.4")
@@ -169,15 +160,6 @@ def test_the_end_of_a_branch_is_told_before_and_after_it() -> None:
 def test_unknown_target_is_refused() -> None:
     with pytest.raises(UsageError, match="al2032"):
         catalog.load().target("al2032")
-
-
-def test_packages_are_those_of_the_toolchain_and_of_the_libraries() -> None:
-    known = catalog.load()
-    for base in known.bases.values():
-        extensions = [e for e in known.extensions.values() if all(base.packages[name] for name in e.libraries)]
-        packages = base.packages_for(extensions)
-        assert set(base.toolchain) < set(packages)
-        assert list(packages) == sorted(set(packages))
 
 
 def test_the_target_offers_nothing_under_two_names() -> None:

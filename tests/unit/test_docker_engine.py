@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from phplayer import catalog, engines
-from phplayer.catalog import Base
+from phplayer import catalog, engines, recipe
+from phplayer.catalog import Base, libraries
 from phplayer.catalog.files import Image
 from phplayer.engines import EngineOptions, capacity, choose, docker_daemon, docker_image, docker_streams
 from phplayer.errors import UsageError
@@ -24,7 +24,10 @@ DATA = Path(__file__).parent / "data"
 
 
 def all_packages(base: Base) -> list[str]:
-    return sorted({*base.toolchain, *(name for names in base.packages.values() for name in names)})
+    """Return the names of all packages that a build on this base can ask for."""
+    own = (name for library in libraries.load().values() for name in library.packages.get(base.name, ()))
+    system = (name for names in base.packages.values() for name in names)
+    return sorted({*base.toolchain, *base.phpize, *base.icu_tools, *system, *own})
 
 
 # -- the Dockerfile ------------------------------------------------------------------------------------------------
@@ -38,13 +41,21 @@ def test_every_package_of_amazon_linux_was_looked_up() -> None:
 
 def test_the_dockerfile_of_amazon_linux_is_the_one_that_was_reviewed() -> None:
     base = KNOWN.bases["al2023"]
-    packages = base.packages_for(KNOWN.extensions[name] for name in ("curl", "mbstring"))
-    assert docker_image.dockerfile(base, packages) == (DATA / "al2023.Dockerfile").read_text()
+    runtime = KNOWN.runtime(
+        php=KNOWN.default_php,
+        extensions=("curl", "mbstring"),
+        target=KNOWN.default_target,
+        architecture=Architecture.X86_64,
+        bootstrap=BootstrapMode.FUNCTION,
+    )
+    plan = recipe.plan(runtime, base)
+    assert docker_image.dockerfile(base, plan.packages) == (DATA / "al2023.Dockerfile").read_text()
 
 
+@pytest.mark.parametrize("on_top", [False, True], ids=["bare", "on top"])
 @pytest.mark.parametrize("base", KNOWN.bases.values(), ids=lambda base: base.name)
-def test_hadolint_finds_nothing_in_the_dockerfile(base: Base, tools: Callable[[str], Path]) -> None:
-    text = docker_image.dockerfile(base, all_packages(base))
+def test_hadolint_finds_nothing_in_the_dockerfile(base: Base, on_top: bool, tools: Callable[[str], Path]) -> None:
+    text = docker_image.dockerfile(base, all_packages(base), on_top=on_top)
     done = subprocess.run(
         [tools("hadolint") / "hadolint", "-"], input=text, capture_output=True, text=True, check=False
     )

@@ -13,6 +13,7 @@ import pytest
 from phplayer import catalog
 from phplayer.engines import host
 from phplayer.errors import EnvironmentMissingError
+from tests.recipes import recipe
 
 
 @pytest.fixture
@@ -61,7 +62,7 @@ def test_a_derivative_counts_as_what_it_is_like(monkeypatch: pytest.MonkeyPatch)
 def test_steps_see_nothing_of_the_users_environment(engine: host.HostEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CFLAGS", "-O0 -g")
     lines: list[str] = []
-    with engine.workspace("k") as workspace:
+    with engine.workspace("k", recipe()) as workspace:
         assert workspace.run(["env"], environment={"A": "1"}, on_line=lines.append) == 0
     assert "A=1" in lines
     assert not any(line.startswith("CFLAGS") for line in lines)
@@ -69,13 +70,13 @@ def test_steps_see_nothing_of_the_users_environment(engine: host.HostEngine, mon
 
 def test_a_workspace_is_kept_to_go_on_from_unless_it_ended_well(engine: host.HostEngine, tmp_path: Path) -> None:
     def interrupted() -> None:
-        with engine.workspace("k") as workspace:
+        with engine.workspace("k", recipe()) as workspace:
             workspace.mark("unpack.done")
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         interrupted()
-    with engine.workspace("k") as workspace:
+    with engine.workspace("k", recipe()) as workspace:
         assert workspace.exists("unpack.done")
     assert list((tmp_path / "work").iterdir()) == []
 
@@ -86,7 +87,7 @@ def test_nothing_that_a_step_started_outlives_an_interruption(engine: host.HostE
         pids.append(int(line))
 
     pids: list[int] = []
-    with pytest.raises(KeyboardInterrupt), engine.workspace("k") as workspace:
+    with pytest.raises(KeyboardInterrupt), engine.workspace("k", recipe()) as workspace:
         workspace.run(["sh", "-c", "sleep 300 & echo $!; wait"], environment={}, on_line=interrupt)
     deadline = time.monotonic() + 5
     while time.monotonic() < deadline and _alive(pids[0]):
@@ -116,6 +117,6 @@ def test_ccache_comes_before_the_compilers_where_it_is_installed_and_wanted(
 
 def environment_of_a_step(engine: host.HostEngine) -> dict[str, str]:
     lines: list[str] = []
-    with engine.workspace("k") as workspace:
+    with engine.workspace("k", recipe()) as workspace:
         workspace.run(["env"], environment={}, on_line=lines.append)
     return dict(line.split("=", 1) for line in lines)

@@ -58,7 +58,7 @@ def run(tree: Path) -> int:
 def test_on_a_foreign_base_all_is_carried_and_found_from_anywhere(layer: tuple[Path, Path], tmp_path: Path) -> None:
     tree, found = layer
     assert run(tree) == 127
-    assert libraries.graft(tree, found, target=TARGET, base=FOREIGN) == ("liba.so.1", "libxml2.so.2")
+    assert libraries.graft(tree, [found], target=TARGET, base=FOREIGN) == ("liba.so.1", "libxml2.so.2")
     assert run(tree) == 42
     moved = shutil.move(tree, tmp_path / "elsewhere")
     assert run(Path(moved)) == 42
@@ -68,7 +68,7 @@ def test_the_search_path_is_rpath_so_that_lambdas_own_cannot_shadow_it(
     layer: tuple[Path, Path], tmp_path: Path
 ) -> None:
     tree, found = layer
-    libraries.graft(tree, found, target=TARGET, base=FOREIGN)
+    libraries.graft(tree, [found], target=TARGET, base=FOREIGN)
     for path in elf.files(tree):
         file = elf.read(path)
         assert file.rpath.startswith("$ORIGIN")
@@ -80,7 +80,7 @@ def test_the_search_path_is_rpath_so_that_lambdas_own_cannot_shadow_it(
 
 def test_on_the_native_base_what_lambda_has_is_left_out(layer: tuple[Path, Path]) -> None:
     tree, found = layer
-    assert libraries.graft(tree, found, target=TARGET, base=NATIVE) == ("liba.so.1",)
+    assert libraries.graft(tree, [found], target=TARGET, base=NATIVE) == ("liba.so.1",)
 
 
 def test_the_targets_own_glibc_and_compiler_runtimes_are_never_carried() -> None:
@@ -92,12 +92,12 @@ def test_a_library_that_was_not_collected_is_named(layer: tuple[Path, Path]) -> 
     tree, found = layer
     (found / "libxml2.so.2").unlink()
     with pytest.raises(BuildFailedError, match="needs libxml2"):
-        libraries.graft(tree, found, target=TARGET, base=FOREIGN)
+        libraries.graft(tree, [found], target=TARGET, base=FOREIGN)
 
 
 def test_a_grafted_tree_passes_the_policy(layer: tuple[Path, Path]) -> None:
     tree, found = layer
-    libraries.graft(tree, found, target=TARGET, base=FOREIGN)
+    libraries.graft(tree, [found], target=TARGET, base=FOREIGN)
     assert policy.check(tree, target=TARGET, architecture=HERE) == ()
 
 
@@ -106,7 +106,7 @@ def test_the_policy_names_what_lambda_would_trip_over(layer: tuple[Path, Path]) 
     other = next(architecture for architecture in Architecture if architecture is not HERE)
     by_rule = {finding.name for finding in policy.check(tree, target=TARGET, architecture=other)}
     assert by_rule == {"wrong-architecture"}
-    libraries.graft(tree, found, target=TARGET, base=FOREIGN)
+    libraries.graft(tree, [found], target=TARGET, base=FOREIGN)
     subprocess.run([libraries._patchelf_program(), "--set-rpath", "$ORIGIN", tree / "lib" / "liba.so.1"], check=True)
     assert [finding.name for finding in policy.check(tree, target=TARGET, architecture=HERE)] == ["runpath"]
 

@@ -13,14 +13,16 @@ RUN dnf install -y \
       gcc \
       gcc-c++ \
       grep \
-      libcurl-devel \
       make \
       oniguruma-devel \
+      openssl-devel \
+      patch \
       pkgconf-pkg-config \
       rpm \
       sed \
       tar \
       xz \
+      zlib-devel \
  && dnf clean all \
  && rpm -qa >/packages.txt
 RUN install -d -o 1000 -g 1000 /build
