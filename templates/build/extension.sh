@@ -24,7 +24,8 @@ export SOURCE_DATE_EPOCH
 if [ -e Makefile ]; then make distclean >/dev/null; fi
 "$sdk/bin/phpize"
 flags="-O2 -ffile-prefix-map=$PWD/= -ffile-prefix-map=$sdk/=php/ -include ../pins.h"
-LDFLAGS='-Wl,-O1 -Wl,--as-needed -Wl,-z,common-page-size=4096 -Wl,-z,relro -Wl,--gc-sections -Wl,--exclude-libs,ALL'
+# libm after the objects: a function that is pinned needs its library, which extensions leave to PHP.
+LDFLAGS='-Wl,-O1 -Wl,--as-needed -Wl,-z,common-page-size=4096 -Wl,-z,relro -Wl,--gc-sections -Wl,--exclude-libs,ALL -lm'
 PKG_CONFIG_PATH=
 for need in "$PWD"/../needs/*/library/lib; do
     if [ -d "$need" ]; then
