@@ -20,6 +20,7 @@ VENDOR_ZIP = "vendor.zip"
 def folder(settings: Settings, runtime: Runtime) -> Path:
     """Return where the archives of this runtime go."""
     name = f"{settings.text('layer.name')}-{runtime.php.short}-{runtime.target.name}-{runtime.architecture}"
+    name += runtime.bootstrap.suffix
     return settings.path("build.output") / name
 
 

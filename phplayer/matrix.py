@@ -36,8 +36,9 @@ def runtimes(settings: Settings, *, only: Sequence[str] = ()) -> tuple[Runtime, 
     target = known.target(settings.text("build.target") or known.default_target)
     texts = settings.texts("php.version") or (known.default_php,)
     versions, machines = _versions(known, texts), architectures(settings.texts("build.arch"))
+    bootstrap = BootstrapMode.parse(settings.text("build.bootstrap"))
     pairs = {
-        identifier(version, target, architecture): (version, architecture)
+        identifier(version, target, architecture, bootstrap): (version, architecture)
         for version, architecture in itertools.product(versions, machines)
     }
     sapis, locales = _sapis(settings.texts("php.sapis")), tuple(sorted(set(settings.texts("php.icu_locales"))))
@@ -48,7 +49,7 @@ def runtimes(settings: Settings, *, only: Sequence[str] = ()) -> tuple[Runtime, 
                 extensions=(*settings.texts("php.extensions"), *known.given),
                 target=target.name,
                 architecture=architecture,
-                bootstrap=BootstrapMode.FUNCTION,
+                bootstrap=bootstrap,
             ),
             sapis=sapis,
             icu_locales=locales,

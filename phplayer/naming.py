@@ -18,18 +18,29 @@ if TYPE_CHECKING:
 def layer_name(settings: Settings, runtime: Runtime, kind: str) -> LayerName:
     """Return the name under which a layer of this kind, ``runtime`` or ``vendor``, will be published.
 
+    A runtime layer of another bootstrap mode than the usual one has it at the end of its name, unless ``{mode}``
+    puts it elsewhere.
+
     Raises:
         UsageError: the pattern in the settings is wrong.
 
     """
     pattern = settings.text(f"layer.{kind}")
+    suffix = runtime.bootstrap.suffix if kind == "runtime" and "{mode}" not in pattern else ""
     try:
         return LayerName(
-            pattern.format(name=settings.text("layer.name"), php=runtime.php.short, arch=runtime.architecture)
+            pattern.format(
+                name=settings.text("layer.name"),
+                php=runtime.php.short,
+                arch=runtime.architecture,
+                mode=runtime.bootstrap,
+            )
+            + suffix
         )
     except (KeyError, IndexError, ValueError) as error:
         raise UsageError(
-            f"layer.{kind} = {pattern!r} has a placeholder that is none.", remedy="Known: {name}, {php}, {arch}."
+            f"layer.{kind} = {pattern!r} has a placeholder that is none.",
+            remedy="Known: {name}, {php}, {arch}, {mode}.",
         ) from error
 
 

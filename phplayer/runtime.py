@@ -104,6 +104,25 @@ class BootstrapMode(StrEnum):
     """What the bootstrap makes of an event."""
 
     FUNCTION = "function"
+    CONSOLE = "console"
+
+    @classmethod
+    def parse(cls, text: str) -> BootstrapMode:
+        """Read a mode's name.
+
+        Raises:
+            UsageError: no such mode.
+
+        """
+        if text not in tuple(cls):
+            near = did_you_mean(text, cls)
+            raise UsageError(f"Unknown bootstrap mode {text!r}.", remedy=f"{near}Known: {', '.join(cls)}.")
+        return cls(text)
+
+    @property
+    def suffix(self) -> str:
+        """What tells builds and layers of this mode from those of the usual one: ``-console``, or nothing."""
+        return "" if self is BootstrapMode.FUNCTION else f"-{self}"
 
 
 SAPIS = ("cli", "fpm")
@@ -234,12 +253,14 @@ class Runtime:
     @property
     def identifier(self) -> str:
         """``php84-al2023-x86_64``: names this build in messages and selections."""
-        return identifier(self.php, self.target, self.architecture)
+        return identifier(self.php, self.target, self.architecture, self.bootstrap)
 
 
-def identifier(php: PhpVersion, target: Target, architecture: Architecture) -> str:
+def identifier(
+    php: PhpVersion, target: Target, architecture: Architecture, bootstrap: BootstrapMode = BootstrapMode.FUNCTION
+) -> str:
     """Return what names a build; extensions are no part of it."""
-    return f"php{php.short}-{target.name}-{architecture}"
+    return f"php{php.short}-{target.name}-{architecture}{bootstrap.suffix}"
 
 
 def _branch(text: str) -> tuple[int, int]:

@@ -64,6 +64,7 @@ KEYS: tuple[Key, ...] = (
     ),
     Key(name="php.ini", default={}, help="directives on top of the tuned php.ini", example='{ memory_limit = "512M" }'),
     Key(name="build.target", default="", help="Lambda environment that the layer must run on"),
+    Key(name="build.bootstrap", default="function", help="what events are: function (a handler) or console (commands)"),
     Key(name="build.engine", default="auto", help="where to compile: docker, host, or auto (Docker where it answers)"),
     Key(name="build.base_image", default="", help="image to compile in; empty means the target's own"),
     Key(name="build.memory", default="", help="memory of a container; empty means no limit", example='"8 GB"'),
