@@ -26,6 +26,7 @@ final class Connection
     private $socket = null;
     private string $buffer = '';
     private bool $streaming = false;
+    private bool $patient = false; // what is awaited may take for ever
     private readonly \Closure $deaf;
 
     public function __construct(private readonly string $address)
@@ -42,6 +43,7 @@ final class Connection
     public function exchange(string $request, bool $patient = false): Response
     {
         \set_error_handler($this->deaf);
+        $this->patient = $patient;
         try {
             for ($attempt = 0; ; ++$attempt) {
                 try {
@@ -56,6 +58,7 @@ final class Connection
                 }
             }
         } finally {
+            $this->patient = false;
             \restore_error_handler();
         }
     }
@@ -277,11 +280,23 @@ final class Connection
 
     private function fill(): void
     {
-        // Unlike fread(), this is one system call and no wait before it.
-        $data = $this->socket === null ? false : \stream_socket_recvfrom($this->socket, self::READ);
+        do {
+            if ($this->stopping && $this->patient && $this->buffer === '') {
+                throw new ConnectionLost('PHP was told to end');
+            }
+            // Unlike fread(), this is one system call and no wait before it.
+            $data = $this->socket === null ? false : \stream_socket_recvfrom($this->socket, self::READ);
+        } while (($data === false || $data === '') && $this->isOpen());
         if ($data === false || $data === '') {
             throw new ConnectionLost("{$this->address} closed the connection while an answer was awaited");
         }
         $this->buffer .= $data;
+    }
+
+    /** Tell whether nothing was received because a signal came, and not because the connection ended. */
+    private function isOpen(): bool
+    {
+        [$ended, $none, $neither] = [[$this->socket], null, null];
+        return $this->socket !== null && \stream_select($ended, $none, $neither, 0, 0) === 0;
     }
 }

@@ -105,10 +105,14 @@ final class Log
     /** Send what was printed into buffers that were left open to the log, and not into the next event. */
     public static function closeBuffers(): void
     {
-        $base = (\ob_list_handlers()[0] ?? '') === (self::$handlers[0] ?? '') ? 1 : 0;
-        for ($left = \ob_get_level(); $left > $base && \ob_get_level() > $base; --$left) {
+        $ours = (\ob_list_handlers()[0] ?? '') === (self::$handlers[0] ?? '');
+        $rest = '';
+        for ($left = \ob_get_level(), $base = $ours ? 1 : 0; $left > $base && \ob_get_level() > $base; --$left) {
             try {
-                if (!@\ob_end_flush()) {
+                if (!$ours) { // removed by the function: there is nothing that they could be flushed into
+                    $rest = \ob_get_contents() . $rest;
+                }
+                if (!($ours ? @\ob_end_flush() : @\ob_end_clean())) {
                     break;
                 }
             } catch (\Throwable $thrown) { // of a callback that the handler gave to ob_start()
@@ -116,8 +120,9 @@ final class Log
                 self::failure(Failure::of($thrown)->document());
             }
         }
-        if ($base === 0) {
+        if (!$ours) {
             self::capture();
+            echo $rest;
         }
     }
 

@@ -86,7 +86,11 @@ final class Loop
             Log::endOutput();
             Log::handedOver();
             // Functions that an event registers to run at shutdown would run at the end of another one: none does.
-            \register_shutdown_function(fn (): never => exit($this->code));
+            \register_shutdown_function(function (): void {
+                if (\getmypid() === $this->pid) {
+                    exit($this->code);
+                }
+            });
             return $handler;
         } catch (NoSuchHandler $missing) {
             $this->failInit($this->failure()::named('Runtime.NoSuchHandler', $missing->getMessage()));
@@ -233,8 +237,10 @@ final class Loop
     private function fail(Failure $failure): void
     {
         Log::failure($failure->document());
-        $this->api->fail($this->requestId, $failure->category(), $failure->json());
-        $this->stream?->abandon();
+        if ($this->stream?->isClosed() !== true) {
+            $this->api->fail($this->requestId, $failure->category(), $failure->json());
+            $this->stream?->abandon();
+        }
     }
 
     /** Called by a signal while the handler runs: the event is reported as failed, and the handler left. */

@@ -35,6 +35,7 @@ final class Stream
 {
     private bool $begun = false;
     private bool $ended = false;
+    private bool $closed = false;
 
     public function __construct(
         private readonly RuntimeApi $api,
@@ -77,7 +78,7 @@ final class Stream
             return;
         }
         $prelude = $this->begun ? '' : ($this->head?->prelude() ?? '');
-        $this->ended = true;
+        $this->ended = $this->closed = true;
         $this->sending(function () use ($prelude): void {
             $this->begin();
             $this->api->chunk($prelude);
@@ -89,6 +90,12 @@ final class Stream
     public function abandon(): void
     {
         $this->ended = true;
+    }
+
+    /** Tell whether the answer is complete: nothing can be added, no failure either. */
+    public function isClosed(): bool
+    {
+        return $this->closed;
     }
 
     private function begin(): void

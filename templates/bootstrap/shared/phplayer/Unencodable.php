@@ -18,16 +18,16 @@ final class Unencodable
     /** @param list<object> $above the objects that hold the value */
     private function look(mixed $value, string $path, array $above): ?string
     {
-        if (\is_array($value) || ($value instanceof \stdClass)) {
+        if (\is_array($value)) {
             return $this->within($value, $path, $above);
         }
         if (\is_object($value)) {
             if (\in_array($value, $above, true)) {
                 return "{$path} holds itself (an object of class " . $value::class . ')';
             }
+            $above[] = $value;
             if ($value instanceof \JsonSerializable) {
                 $made = $value->jsonSerialize();
-                $above[] = $value;
                 return $made === $value ? $this->within($made, $path, $above) : $this->look($made, $path, $above);
             }
             if ($value instanceof \UnitEnum) {
@@ -52,16 +52,6 @@ final class Unencodable
      */
     private function within(array|object $holder, string $path, array $above): ?string
     {
-        if (\is_object($holder)) {
-            if (\in_array($holder, $above, true)) {
-                $last = $above[\count($above) - 1] ?? null;
-                if ($last !== $holder) {
-                    return "{$path} holds itself (an object of class " . $holder::class . ')';
-                }
-            } else {
-                $above[] = $holder;
-            }
-        }
         if (\substr_count($path, '.') + \substr_count($path, '[') > self::DEPTH) {
             return \substr($path, 0, 200) . '... goes on without end, or is nested too deeply';
         }
