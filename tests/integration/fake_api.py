@@ -1,4 +1,4 @@
-"""A Runtime API of a few lines, and the bootstrap run against it without a sandbox: for what needs a look at the wire."""
+"""A Runtime API of a few lines, and the bootstrap run against it without a sandbox."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BufferedIOBase
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +113,17 @@ class FakeApi:
         return Ran(told=self.told, log=text, code=ended)
 
 
+def _chunked(file: BufferedIOBase) -> tuple[bytes, dict[str, str]]:
+    body, trailers = b"", {}
+    while size := int(file.readline(), 16):
+        body += file.read(size)
+        file.readline()
+    while line := file.readline().strip().decode():
+        name, _, value = line.partition(":")
+        trailers[name] = value.strip()
+    return body, trailers
+
+
 def _handler(api: FakeApi) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -143,13 +156,7 @@ def _handler(api: FakeApi) -> type[BaseHTTPRequestHandler]:
         def do_POST(self) -> None:
             trailers: dict[str, str] = {}
             if self.headers.get("Transfer-Encoding") == "chunked":
-                body = b""
-                while size := int(self.rfile.readline(), 16):
-                    body += self.rfile.read(size)
-                    self.rfile.readline()
-                while line := self.rfile.readline().strip().decode():
-                    name, _, value = line.partition(":")
-                    trailers[name] = value.strip()
+                body, trailers = _chunked(self.rfile)
             else:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
             path = self.path.removeprefix("/2018-06-01/runtime/")
@@ -170,9 +177,7 @@ def _handler(api: FakeApi) -> type[BaseHTTPRequestHandler]:
             pass
 
         def handle(self) -> None:
-            try:
+            with suppress(ConnectionError, ValueError):  # the bootstrap was killed in the middle of a request
                 super().handle()
-            except (ConnectionError, ValueError):
-                pass  # the bootstrap was killed in the middle of a request
 
     return Handler

@@ -51,13 +51,19 @@ def serve(
     return asyncio.run(run())
 
 
-def layer(built_tree: Path, into: Path, extra: Mapping[str, str] | None = None) -> Path:
+def layer(
+    built_tree: Path,
+    into: Path,
+    extra: Mapping[str, str] | None = None,
+    *,
+    mode: BootstrapMode = BootstrapMode.FUNCTION,
+) -> Path:
     """Return a copy of a layer tree with today's bootstrap, and further files as a vendor layer would bring them."""
     shutil.copytree(built_tree, into, copy_function=_link)
     for name in ("bootstrap", "phplayer"):
         path = into / name
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-    bootstrap.write(BootstrapMode.FUNCTION, into)
+    bootstrap.write(mode, into)
     return write(into, extra or {})
 
 

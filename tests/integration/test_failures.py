@@ -51,7 +51,7 @@ UNENCODABLE = {
     "(object) ['a' => new ArrayObject([fopen('php://memory', 'r')])]": "Type is not supported",
     "(function () { $o = new stdClass(); $o->self = [$o]; return $o; })()": "$.self[0] holds itself",
     "(function () { $a = [1]; $a[1] = &$a; return $a; })()": "goes on without end",
-    "['e' => new class implements JsonSerializable { function jsonSerialize(): mixed { return [INF]; } }]": "$.e[0] is INF",
+    "[new class implements JsonSerializable { function jsonSerialize(): mixed { return [INF]; } }]": "$[0][0] is INF",
 }
 
 
@@ -95,7 +95,9 @@ def test_warnings_as_exceptions_and_everything_thrown_goes_on_in_the_same_proces
             if ($how === 'warning') { $none = []; return $none['missing']; }
             if ($how === 'type') { return strlen([]); }
             if ($how === 'match') { return match ($how) { 1 => 2 }; }
-            if ($how === 'chain') { throw new LogicException('outer', 0, new RuntimeException('inner', 0, new Error('core'))); }
+            if ($how === 'chain') {
+                throw new LogicException('outer', 0, new RuntimeException('inner', 0, new Error('core')));
+            }
             return $calls;
         }
         """

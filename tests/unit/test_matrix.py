@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from phplayer import matrix
+from phplayer import dist, matrix, naming
 from phplayer.errors import NothingSelectedError, UsageError
 from phplayer.runtime import Architecture
 from phplayer.settings import Settings
@@ -58,3 +58,21 @@ def test_two_releases_of_a_branch_cannot_be_told_apart(tmp_path: Path) -> None:
 def test_architectures_are_checked(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="Unknown architecture 'arm46'"):
         identifiers(tmp_path, build__arch=("arm46",))
+
+
+def test_another_bootstrap_mode_is_told_by_every_name(tmp_path: Path) -> None:
+    machine = Architecture.of_this_machine()
+    assert identifiers(tmp_path, build__bootstrap="console") == [f"php84-al2023-{machine}-console"]
+    for pattern, name in ((None, f"php-84-{machine}-console"), ("{name}-{mode}", "php-console")):
+        flags = {"build.bootstrap": "console", "layer.runtime": pattern}
+        settings = Settings.load(start=tmp_path, environment={}, flags=flags)
+        (runtime,) = matrix.runtimes(settings)
+        assert naming.layer_name(settings, runtime, "runtime") == name
+        assert naming.layer_name(settings, runtime, "vendor") == "php-vendor"
+        assert dist.folder(settings, runtime).name == f"php-84-al2023-{machine}-console"
+
+
+def test_an_unknown_bootstrap_mode_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as caught:
+        identifiers(tmp_path, build__bootstrap="consol")
+    assert "Did you mean 'console'" in str(caught.value.remedy)
