@@ -148,6 +148,27 @@ def test_a_handler_is_interrupted_shortly_before_its_deadline(opt: Path, tmp_pat
     assert streamed.trailers["Lambda-Runtime-Function-Error-Type"] == "Function.DeadlineNear"
 
 
+@pytest.mark.parametrize("timeout", [1.2, 3.4])
+def test_no_sleep_is_cut_short_before_the_margin(opt: Path, tmp_path: Path, timeout: float) -> None:
+    source = "function index($n) { if ($n) { $began = microtime(true); sleep(60); return microtime(true) - $began; } }"
+    ran = FakeApi(events=[0, 1, 1], timeout=timeout).run(opt, function(tmp_path, source))
+    assert [told.path for told in ran.told] == ["invocation/0/response", "invocation/1/error", "invocation/2/error"]
+    for number in (1, 2):
+        assert error(ran, number)["errorType"] == "Function.DeadlineNear"
+
+
+def test_a_handler_may_wait_for_all_its_children(opt: Path, tmp_path: Path) -> None:
+    source = """
+        function index() {
+            for ($n = 0; $n < 3; ++$n) { if (pcntl_fork() === 0) exit(0); }
+            for ($ended = 0; pcntl_wait($status) > 0;) { ++$ended; }
+            return $ended;
+        }
+    """
+    ran = FakeApi(events=[1, 2]).run(opt, function(tmp_path, source))
+    assert [told.json for told in ran.told] == [3, 3]
+
+
 def test_without_pcntl_the_handler_is_left_alone(opt: Path, tmp_path: Path) -> None:
     source = "function index() { usleep(900000); return 'done'; }"
     api = FakeApi(events=[1], timeout=0.5)
