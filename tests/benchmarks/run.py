@@ -29,6 +29,7 @@ def main() -> None:
     bench("build")
     bench("rebuild")
     bench("publish")
+    bench("size")
 
 
 if __name__ == "__main__":
