@@ -42,7 +42,7 @@ def test_the_layer_is_laid_out_as_documented(built: Built) -> None:
     files = {path.relative_to(built.tree).as_posix() for path in built.tree.rglob("*") if path.is_file()}
     assert {"bootstrap", "bin/php", "etc/php/php.ini", "phplayer.json", "lib/php/extensions/opcache.so"} <= files
     tops = {file.split("/")[0] for file in files}
-    assert tops == {"bootstrap", "bin", "lib", "etc", "phplayer", "phplayer.json"}
+    assert tops == {"bootstrap", "bin", "lib", "etc", "phplayer", "phplayer.json", "share"}
     assert (built.tree / "bootstrap").read_text().startswith("#!/opt/bin/php\n")
     assert all(os.access(built.tree / name, os.X_OK) for name in ("bootstrap", "bin/php"))
 
@@ -282,3 +282,17 @@ def test_the_bill_of_materials_is_in_the_layers_and_beside_them(built: Built) ->
     listed = json.loads((built.dist / "sbom.cdx.json").read_bytes())["components"]
     files = {each["value"] for component in listed for each in component.get("properties", ())}
     assert files == {library.soname for library in manifest.libraries}
+
+
+def test_the_licences_of_all_that_is_carried_take_little_room(built: Built) -> None:
+    manifest = LayerArchive.read(built.dist / "runtime.zip").manifest
+    assert isinstance(manifest, RuntimeManifest)
+    text = (built.tree / "share" / "doc" / "phplayer" / "LICENSES.txt").read_text(encoding="utf-8")
+    told = {
+        name.split(" (")[0] for head in re.findall(r"^=+\n(.+)\n=+$", text, re.MULTILINE) for name in head.split(", ")
+    }
+    assert {"phplayer", *(source.name for source in manifest.sources)} <= told
+    assert {library.package for library in manifest.libraries} - {"unknown"} <= told
+    with zipfile.ZipFile(built.dist / "runtime.zip") as opened:
+        names = ("share/doc/phplayer/LICENSES.txt", "phplayer/sbom.cdx.json")
+        assert sum(opened.getinfo(name).compress_size for name in names) < 150_000
