@@ -86,3 +86,21 @@ def test_a_version_that_holds_something_else_is_reported(
     done = phplayer(*command, "--verify", cwd=project, env=environment, check=False)
     assert done.returncode == 7
     assert "layer:php-vendor:1 does not hold " in done.stderr
+
+
+def test_a_published_version_is_downloaded_and_verified(
+    phplayer: Phplayer, project: Path, ministack: str, environment: dict[str, str]
+) -> None:
+    phplayer("publish", "--endpoint-url", ministack, "-r", "eu-west-1", cwd=project, env=environment)
+    runtime, vendor = [entry["arn"] for entry in json.loads((project / "phplayer.lock.json").read_text())["layers"]]
+    command = ("verify", "--endpoint-url", ministack, runtime)
+    done = phplayer(*command, "--with", vendor, "--json", cwd=project, env=environment)
+    document = json.loads(done.stdout)
+    assert (document["kind"], document["fit"], document["findings"]) == ("layer-version", True, [])
+    runtime_zip, vendor_zip = sorted(project.glob("dist/*/*.zip"))
+    assert document["layer"]["zipped"] == runtime_zip.stat().st_size
+    assert [other["zipped"] for other in document["others"]] == [vendor_zip.stat().st_size]
+    absent = runtime.rpartition(":")[0] + ":99"
+    done = phplayer("verify", "--endpoint-url", ministack, absent, cwd=project, env=environment, check=False)
+    assert done.returncode == 7, done.stderr
+    assert "Traceback" not in done.stderr
