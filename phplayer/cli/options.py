@@ -82,7 +82,7 @@ RecordedArch = Annotated[
 Ssm = Annotated[
     str | None,
     typer.Option(
-        "--ssm", metavar="PATTERN", help="Name of the parameters in Parameter Store: /php/{name}/{arch}, {php}, {kind}."
+        "--ssm", metavar="PATTERN", help="Names of parameters in Parameter Store: /php/{name}/{arch}, {php}, {kind}."
     ),
 ]
 Output = Annotated[

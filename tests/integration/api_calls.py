@@ -58,16 +58,19 @@ def operation_of(method: str, target: str, headers: Mapping[str, str], body: byt
     path, keys = urlsplit(target).path, {name for name, _ in parse_qsl(urlsplit(target).query, keep_blank_values=True)}
     fitting = [
         (len(needed), len(template), name)
-        for name, verb, template, needed in _operations(service)
-        if verb == method and needed <= keys and _pattern(template).fullmatch(path.rstrip("/") or "/")
+        for name, verb, template, needed, header in _operations(service)
+        if verb == method
+        and needed <= keys
+        and (not header or header in headers)
+        and _pattern(template).fullmatch(path.rstrip("/") or "/")
     ]
     assert fitting, f"{service} has no operation for {method} {target}"
     return f"{service}:{max(fitting)[2]}"
 
 
 @cache
-def _operations(service: str) -> tuple[tuple[str, str, str, frozenset[str]], ...]:
-    """Return each operation's name, method, path and the keys that its query must have."""
+def _operations(service: str) -> tuple[tuple[str, str, str, frozenset[str], str], ...]:
+    """Return each operation's name, method, path, the keys that its query must have, and the header that a copy has."""
     model: Any = botocore.session.Session().get_service_model(service)
     found = []
     for name in model.operation_names:
@@ -81,7 +84,8 @@ def _operations(service: str) -> tuple[tuple[str, str, str, frozenset[str]], ...
             for each in required
             if members[each].serialization.get("location") == "querystring"
         }
-        found.append((str(name), str(operation.http["method"]), uri.path, frozenset(needed)))
+        header = "x-amz-copy-source" if "CopySource" in required else ""
+        found.append((str(name), str(operation.http["method"]), uri.path, frozenset(needed), header))
     return tuple(found)
 
 

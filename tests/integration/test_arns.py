@@ -103,6 +103,28 @@ def test_the_aws_cli_takes_the_commands_for_parameter_store(
         assert answer["Parameter"]["Value"] == arn(region, "php-vendor")
 
 
+def test_ssm_writes_what_is_not_there_yet(
+    phplayer: Phplayer, project: Path, endpoint: str, tools: Callable[[str], Path]
+) -> None:
+    text = (project / "phplayer.lock.json").read_text()
+    (project / "phplayer.lock.json").write_text(text.replace('"endpoint": "aws"', f'"endpoint": "{endpoint}"'))
+    environment = CREDENTIALS | {"AWS_ENDPOINT_URL": endpoint}
+
+    def write(*arguments: str) -> list[str]:
+        done = phplayer("arns", "--ssm", "/php/{name}/{arch}", "--json", *arguments, cwd=project, env=environment)
+        return [parameter["happened"] for parameter in json.loads(done.stdout)["parameters"]]
+
+    assert write("--dry-run") == ["would_write"] * 4
+    assert write("--region", "eu-*") == ["written"] * 2
+    assert write() == ["unchanged"] * 2 + ["written"] * 2
+    assert write() == ["unchanged"] * 4
+    aws = tools("awscli") / "aws"
+    for region in REGIONS:
+        command = ("ssm", "get-parameter", "--region", region, "--name", "/php/php-vendor/x86_64")
+        answer = json.loads(check(aws, *command, cwd=project, **environment))["Parameter"]
+        assert (answer["Value"], answer["Version"]) == (arn(region, "php-vendor"), 1)
+
+
 def test_json_says_what_the_text_says(phplayer: Phplayer, project: Path) -> None:
     document = json.loads(phplayer("arns", "--format", "json", "--json", "-r", "us-east-1", cwd=project).stdout)
     assert document["schema_version"] == 1
@@ -114,6 +136,7 @@ def test_json_says_what_the_text_says(phplayer: Phplayer, project: Path) -> None
     ("arguments", "code", "said"),
     [
         (("--format", "tarraform"), 2, "Did you mean 'terraform'?"),
+        (("--format", "json", "--ssm", "/php/{name}"), 2, "Pass one of them"),
         (("--arch", "arm"), 2, "Did you mean 'arm64'?"),
         (("--region", "eu-wset-1"), 3, "Did you mean 'eu-west-1'?"),
         (("--ledger", "other.json"), 3, "Publish first: phplayer publish"),

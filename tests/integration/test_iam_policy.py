@@ -72,6 +72,13 @@ def test_publish(run: Run, recorder: Recorder, allowed: Allowed, project: Path) 
     assert recorder.take() == allowed("publish")
 
 
+def test_share(run: Run, recorder: Recorder, allowed: Allowed) -> None:
+    run("publish", "-r", EU)
+    recorder.take()
+    run("publish", "-r", EU, "--share", "account:210987654321")
+    assert recorder.take() == allowed("share")
+
+
 def test_publish_to_all_regions(run: Run, recorder: Recorder, allowed: Allowed) -> None:
     recorder.refused = {"/listRegions"}  # then EC2 is asked
     run("publish", "--all-regions", "--dry-run", check=False)
@@ -114,6 +121,13 @@ def test_unshare(run: Run, recorder: Recorder, allowed: Allowed, endpoint: str) 
     recorder.take()
     run("layers", "unshare", "--public", "--yes")
     assert recorder.take() == allowed("unshare")
+
+
+def test_ssm(run: Run, recorder: Recorder, allowed: Allowed) -> None:
+    run("publish", "-r", EU)
+    recorder.take()
+    run("arns", "--ssm", "/php/{name}/{arch}")
+    assert recorder.take() == allowed("ssm")
 
 
 def test_deploy_with_the_aws_cli(
