@@ -22,7 +22,7 @@ OPTION = "--extension-source"
 _FORM = f"Write it as {OPTION} NAME=FILE, or {OPTION} NAME=URL@SHA256 with the checksum of the file."
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _PLACE = re.compile(r"(?P<place>.+?)(?:@(?:sha256:)?(?P<sha256>[0-9A-Fa-f]{64}))?")
-_CONFIG = re.compile(r"config\d?\.m4")  # the names that phpize takes
+_CONFIG = "config.m4"  # what phpize insists on, whatever else there is
 
 
 def split(texts: Iterable[str], *, relative_to: Path) -> dict[str, str]:
@@ -97,7 +97,7 @@ def config_folder(tarball: Path, source: ExtensionSource) -> str:
         raise BuildFailedError(
             f"{tarball}, the source of {source.name}, is not a whole tar archive.", remedy=remedy
         ) from error
-    folders = {name.parent for name in names if _CONFIG.fullmatch(name.name)}
+    folders = {name.parent for name in names if name.name == _CONFIG}
     if source.folder:
         folders &= {PurePosixPath(source.folder)}
     if not folders:

@@ -102,8 +102,8 @@ def test_what_is_no_extension_is_refused(tmp_path: Path) -> None:
     ("names", "folder"),
     [
         (("package.xml", "event-1/config.m4", "event-1/sub/config.m4"), "event-1"),
-        (("config9.m4", "sub/config.m4"), ""),
-        (("raphf-2/config0.m4", "raphf-2/x.c"), "raphf-2"),
+        (("config.m4", "sub/config.m4"), ""),
+        (("raphf-2/config0.m4", "raphf-2/config.m4"), "raphf-2"),
         (("big-1/php/ext/google/big/config.m4",), "big-1/php/ext/google/big"),
     ],
 )
