@@ -55,7 +55,7 @@ def failing(php: Path, source: Path, folders: Sequence[str], work: Path) -> tupl
     failed, results = work / "failed.txt", work / "results.txt"
     command: list[str | Path] = [
         php,
-        *("-n", "-d", "memory_limit=-1", "run-tests.php", "-q", "-n", "-j", str(len(os.sched_getaffinity(0)))),
+        *("-n", "-d", "memory_limit=-1", "run-tests.php", "-q", "-n", f"-j{len(os.sched_getaffinity(0))}"),
         *("--no-color", "--set-timeout", "120", "-w", str(failed), "-W", str(results), "-p", str(php)),
         *folders,
     ]
