@@ -23,12 +23,10 @@ def children(pid: int) -> tuple[int, ...]:
 
 
 def descendants(pid: int) -> tuple[int, ...]:
-    """Return the children and theirs; those of a process that ends meanwhile may be missing."""
-    found: list[int] = []
-    waiting = list(children(pid))
-    while waiting:
-        found.append(waiting.pop())
-        waiting.extend(children(found[-1]))
+    """Return the children, oldest first, then theirs; those of a process that ends meanwhile may be missing."""
+    found = list(children(pid))
+    for each in found:
+        found.extend(children(each))
     return tuple(found)
 
 

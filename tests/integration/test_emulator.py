@@ -158,9 +158,9 @@ def test_runtimes_work_side_by_side(opt: Path, tmp_path: Path, *, own: bool) -> 
     """As on Lambda Managed Instances. Each event waits for the others: alone none would end."""
     source = """
         function index($data) {
-            touch("/tmp/{$data}");
-            for ($i = 0; $i < 3000 && count(glob('/tmp/*')) < 3; ++$i) { usleep(20000); clearstatcache(); }
-            return [getmypid(), count(glob('/tmp/*'))];
+            touch("/tmp/event-{$data}");
+            for ($i = 0; $i < 3000 && count(glob('/tmp/event-*')) < 3; ++$i) { usleep(20000); clearstatcache(); }
+            return [getmypid(), count(glob('/tmp/event-*'))];
         }
     """
     folder = write(tmp_path, {"src/index.php": source})

@@ -55,7 +55,7 @@ def test_versions_extensions_and_files_are_told(tmp_path: Path) -> None:
 def test_the_same_layer_does_not_differ_from_itself(tmp_path: Path) -> None:
     old, _ = two(tmp_path)
     (found,) = comparison.compare(old, old)
-    assert (found.differ, found.same_files, found.files) == (False, 2, ())
+    assert (found.differ, found.same_files, found.files) == (False, 3, ())
 
 
 def test_layers_of_others_are_compared_by_files_and_sonames(tmp_path: Path) -> None:
@@ -94,5 +94,5 @@ def test_diff_on_the_command_line(tmp_path: Path, phplayer: Phplayer) -> None:
     assert {each["change"] for each in document["layers"][0]["differences"]} == {"added", "removed", "changed"}
     assert phplayer("diff", "--exit-code", old, new, check=False).returncode == 1
     same = phplayer("diff", "--exit-code", old, old)
-    assert "No difference: 2 files are the same." in same.stdout
+    assert "No difference: 3 files are the same." in same.stdout
     assert phplayer("diff", old, tmp_path / "nowhere", check=False).returncode == 2
