@@ -57,8 +57,9 @@ def test_php_has_what_was_asked_for_and_our_ini(built: Built) -> None:
     asked = {*catalog.load().sets["default"], "opcache"}
     assert asked <= loaded
     assert asked <= set(manifest.extensions)
+    opcache = ("-d", "opcache.enable_cli=1")  # off by default: it is loaded all the same
     assert (
-        php(built, "-r", 'echo PHP_VERSION, ini_get("display_errors"), opcache_get_status() !== false;')
+        php(built, *opcache, "-r", 'echo PHP_VERSION, ini_get("display_errors"), opcache_get_status() !== false;')
         == f"{manifest.php}01"
     )
 

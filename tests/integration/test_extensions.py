@@ -29,6 +29,8 @@ allow = ["symbol-version"]
 """
 _WAIT = 60.0  # seconds in which a server starts
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def many(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Built:
