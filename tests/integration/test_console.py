@@ -157,7 +157,7 @@ def test_commands_that_die_are_told_by_their_exit_code(opt: Path, tmp_path: Path
 WORDS = st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")), max_size=6)
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(lists=st.lists(WORDS, min_size=60, max_size=60))
 def test_words_are_split_as_a_shell_would(opt: Path, tmp_path: Path, lists: list[list[str]]) -> None:
     """What shlex quotes comes back; many at once, as each PHP takes a moment to start."""
@@ -168,7 +168,7 @@ def test_words_are_split_as_a_shell_would(opt: Path, tmp_path: Path, lists: list
 LINES = st.text(st.sampled_from(list("ab \t\n'\"\\$`;|&*é")), max_size=12)
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(lines=st.lists(LINES, min_size=100, max_size=100))
 def test_any_line_is_split_as_by_shlex_or_refused_with_it(opt: Path, tmp_path: Path, lines: list[str]) -> None:
     # shlex keeps the backslash before a line end, and before $ and ` in double quotes; a shell does not.

@@ -25,6 +25,8 @@ from tests.integration import standin
 from tests.integration.docker_bed import NATIVE, DockerBed, install
 from tests.recipes import recipe
 
+pytestmark = pytest.mark.slow
+
 FOREIGN = next(each for each in Architecture if each != Architecture.of_this_machine())
 
 

@@ -124,7 +124,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_events_arrive_whole_in_whatever_pieces(opt: Path, tmp_path: Path, data: st.DataObject) -> None:
     """Any JSON, any framing, cut anywhere: it comes back as it was."""

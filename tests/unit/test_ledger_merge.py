@@ -4,7 +4,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from phplayer import ledger, ledger_merge
@@ -89,7 +89,7 @@ _PLACES = st.builds(
 _LEDGERS = st.lists(_PLACES, max_size=6).map(lambda entries: of(*entries))
 
 
-@settings(deadline=None)
+@settings(deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(base=_LEDGERS, one=st.lists(_PLACES, max_size=4), two=st.lists(_PLACES, max_size=4))
 def test_publishing_on_two_branches_merges_completely_and_the_same_way_round(
     base: Ledger, one: list[Entry], two: list[Entry]
