@@ -21,7 +21,7 @@ packages: setup
 test: lint
 	$(BIN)/pytest
 
-# What takes too long for CI: PHP for arm64, compiled under emulation.
+# What takes too long for CI: compiles in containers, for arm64 under emulation, of other versions, of PECL's extensions.
 test-slow: packages
 	$(BIN)/pytest -m slow
 

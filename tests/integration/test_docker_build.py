@@ -19,6 +19,8 @@ from tests.integration import docker_function, tiny_extension
 from tests.integration.docker_bed import DockerBed
 from tests.integration.functions import write
 
+pytestmark = pytest.mark.slow
+
 HERE = Architecture.of_this_machine()
 
 
