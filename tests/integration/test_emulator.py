@@ -223,6 +223,29 @@ def test_no_fault_of_the_api_loses_or_repeats_an_event(
     assert [number for number, result in zip((1, 2, 3), results, strict=True) if result.error] == fails
 
 
+@pytest.mark.parametrize("kind", FaultKind)
+def test_no_fault_at_the_end_of_a_stream_repeats_an_event(opt: Path, tmp_path: Path, kind: FaultKind) -> None:
+    source = r"""
+        function index($data) {
+            file_put_contents('php://stderr', "ran {$data}\n");
+            yield "[{$data}";
+            yield ']';
+        }
+    """
+    described = spec(opt, write(tmp_path, {"src/index.php": source}), timeout=60)
+    results = serve(described, 1, 2, 3, faults=Script(Route.RESPONSE, None, kind, seconds=0.05))
+    log = "".join(result.logs for result in results)
+    assert [log.count(f"ran {number}\n") for number in (1, 2, 3)] == [1, 1, 1]
+    assert [result.payload for result in results if result.error is None] == [
+        f"[{number}]".encode() for number, result in zip((1, 2, 3), results, strict=True) if result.error is None
+    ]
+    failed = [result.error.type for result in results if result.error is not None]
+    assert failed == {
+        FaultKind.RESET_UNHEARD: ["Function.StreamBroken"],  # nothing of it had been heard
+        FaultKind.SERVER_ERROR: ["Runtime.ExitError"],
+    }.get(kind, [])
+
+
 def test_an_event_that_lambda_would_not_take_is_refused(opt: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="Request must be smaller than 6291456 bytes"):
         serve(spec(opt, tmp_path), "x" * 6291456)

@@ -78,11 +78,12 @@ final class Stream
             return;
         }
         $prelude = $this->begun ? '' : ($this->head?->prelude() ?? '');
-        $this->ended = $this->closed = true;
+        $this->ended = true;
         $this->sending(function () use ($prelude): void {
             $this->begin();
             $this->api->chunk($prelude);
             $this->api->finishStream();
+            $this->closed = true; // not before: one that breaks here must be reported, or the event would come again
         });
     }
 
