@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from phplayer.aws.audience import Audience, read_audiences
 from phplayer.aws.buckets import Buckets, StoredObject
 from phplayer.aws.connection import Connection
 from phplayer.aws.functions import Functions
 from phplayer.aws.identity import Identity, caller
-from phplayer.aws.layer_policies import Grant, LayerPolicies
+from phplayer.aws.layer_policies import LayerPolicies
 from phplayer.aws.layers import Details, LayerContent, Layers, LayerVersion
 from phplayer.aws.parameters import Parameters
 from phplayer.aws.regions import check_regions, enabled_regions, regions
@@ -21,14 +22,15 @@ if TYPE_CHECKING:
     from phplayer.errors import PhplayerError
 
 __all__ = [
+    "Audience",
     "Aws",
     "Details",
-    "Grant",
     "Identity",
     "LayerContent",
     "LayerVersion",
     "StoredObject",
     "check_regions",
+    "read_audiences",
     "regions",
 ]
 

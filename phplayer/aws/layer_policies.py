@@ -4,34 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from phplayer.aws.refusals import ConflictError
 
 if TYPE_CHECKING:
+    from phplayer.aws.audience import Audience
     from phplayer.aws.connection import Connection
     from phplayer.layer import LayerArn
-
-
-@dataclass(frozen=True, kw_only=True)
-class Grant:
-    """Who may use a layer version: one account, all accounts of an organization, or everybody."""
-
-    principal: str  # an account's number, or *
-    organization: str = ""
-
-    @property
-    def statement(self) -> str:
-        """The statement's name in the version's policy: the same grant is never added twice."""
-        if self.organization:
-            return f"phplayer-org-{self.organization}"
-        return "phplayer-public" if self.principal == "*" else f"phplayer-account-{self.principal}"
-
-    def __str__(self) -> str:
-        if self.organization:
-            return f"org:{self.organization}"
-        return "everybody" if self.principal == "*" else f"account:{self.principal}"
 
 
 class LayerPolicies:
@@ -69,14 +49,14 @@ class LayerPolicies:
         ):
             client.remove_layer_version_permission(LayerName=layer, VersionNumber=number, StatementId=statement)
 
-    def add(self, arn: LayerArn, grant: Grant) -> None:
+    def add(self, arn: LayerArn, audience: Audience) -> None:
         """Let others use a layer version; it is no error when they can already.
 
         Raises:
             PhplayerError: it was refused.
 
         """
-        organization = {"OrganizationId": grant.organization} if grant.organization else {}
+        organization = {"OrganizationId": audience.organization} if audience.organization else {}
         with (
             contextlib.suppress(ConflictError),
             self._connection.calling("lambda:AddLayerVersionPermission", arn.region),
@@ -84,8 +64,8 @@ class LayerPolicies:
             self._connection.client("lambda", arn.region).add_layer_version_permission(
                 LayerName=arn.name,
                 VersionNumber=arn.version,
-                StatementId=grant.statement,
+                StatementId=audience.statement,
                 Action="lambda:GetLayerVersion",
-                Principal=grant.principal,
+                Principal=audience.principal,
                 **organization,
             )

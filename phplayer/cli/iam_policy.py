@@ -64,7 +64,7 @@ def iam_policy(
     """
     from phplayer import iam_policy as domain
     from phplayer import ledger as ledgers
-    from phplayer.inventory.unsharing import Audience
+    from phplayer.aws import Audience
     from phplayer.parameters import DEFAULT_PATTERN
     from phplayer.settings import Settings
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from phplayer.inventory.equalizing import Equalizing, Step
     from phplayer.inventory.listing import ListedVersion
     from phplayer.inventory.pruning import Verdict
-    from phplayer.inventory.unsharing import Audience, Share
+    from phplayer.inventory.unsharing import Share
     from phplayer.ledger import LedgerKey
 
 app = typer.Typer(help="List the published versions; bring them in line, unshare and prune them.")
@@ -195,13 +195,10 @@ def equalize(
 @app.command()
 def unshare(
     context: typer.Context,
+    who: Annotated[
+        list[str] | None, typer.Argument(metavar="[WHO]...", help="From account:NUMBER or org:ID.", show_default=False)
+    ] = None,
     *,
-    account: Annotated[
-        list[str] | None, typer.Option("--account", metavar="ID", help="From this account; repeatable.")
-    ] = None,
-    org: Annotated[
-        list[str] | None, typer.Option("--org", metavar="ID", help="From this organisation; repeatable.")
-    ] = None,
     public: Annotated[bool, typer.Option("--public", help="From everybody.")] = False,
     layer: options.LayerPatterns = None,
     region: options.RecordedRegion = None,
@@ -217,15 +214,14 @@ def unshare(
 
     It works on all versions of the recorded layers. Functions that use a version already keep it.
     """
+    from phplayer.aws import read_audiences
     from phplayer.errors import UsageError
     from phplayer.inventory import regionwise, unsharing
 
     console = Console.of(context)
-    audiences: set[Audience] = {unsharing.Audience.account(each) for each in options.split(account) or ()}
-    audiences |= {unsharing.Audience.organization(each) for each in options.split(org) or ()}
-    audiences |= {unsharing.Audience(kind=unsharing.Kind.PUBLIC)} if public else set()
+    audiences = read_audiences(options.split(who) or (), public=public)
     if not audiences:
-        raise UsageError("Nobody to take a share back from.", remedy="Pass --account ID, --org ID or --public.")
+        raise UsageError("Nobody to take a share back from.", remedy="Name account:NUMBER or org:ID, or pass --public.")
     session = Session.open(console, endpoint_url, profile, ledger, "Unsharing in")
     places = session.recorded_places(options.split(layer) or (), options.split(region) or ())
     found = unsharing.find(places, frozenset(audiences), session.aws, listen=console.listen)

@@ -67,7 +67,8 @@ def publish(
     """
     from phplayer import dist, publishing
     from phplayer import ledger as ledgers
-    from phplayer.publishing import sharing, soundness
+    from phplayer.aws import read_audiences
+    from phplayer.publishing import soundness
     from phplayer.settings import Settings
 
     console = Console.of(context)
@@ -82,7 +83,7 @@ def publish(
             "build.output": output and output.absolute(),
         }
     )
-    grants = sharing.grants(options.split(share) or (), public=public)
+    audiences = read_audiences(options.split(share) or (), public=public)
     archives = dist.archives(settings)
     for archive in archives:
         soundness.check(archive)
@@ -100,7 +101,7 @@ def publish(
         endpoint=where.endpoint,
         account=where.identity.account,
         bucket=settings.text("publish.bucket"),
-        grants=grants,
+        audiences=audiences,
     )
     _check_policy(settings, steps, also_recorded=public if verify is None else verify)
     if public and not dry_run and not yes:

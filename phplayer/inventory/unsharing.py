@@ -2,70 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from phplayer.errors import UsageError
+from phplayer.aws.audience import Audience
 from phplayer.events import unheard
 from phplayer.inventory import regionwise
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from phplayer.aws import Aws
     from phplayer.events import Listener
     from phplayer.inventory.regionwise import Failure
     from phplayer.ledger import LedgerKey
-
-_ACCOUNT = re.compile(r"\d{12}")
-_ORGANIZATION = re.compile(r"o-[a-z0-9]{1,32}")
-_ACCOUNT_ARN = re.compile(r"arn:aws[a-z-]*:iam::(\d{12}):root")
-_ORGANIZATION_KEY = "aws:principalorgid"
-
-
-class Kind(StrEnum):
-    """Whom a statement speaks of."""
-
-    ACCOUNT = "account"
-    ORGANIZATION = "org"
-    PUBLIC = "public"
-
-
-@dataclass(frozen=True, kw_only=True, order=True)
-class Audience:
-    """Who may use a layer version; the name is empty for everybody."""
-
-    kind: Kind
-    name: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.kind}:{self.name}" if self.name else str(self.kind)
-
-    @classmethod
-    def account(cls, text: str) -> Audience:
-        """Read an account's number.
-
-        Raises:
-            UsageError: it is none.
-
-        """
-        if _ACCOUNT.fullmatch(text) is None:
-            raise UsageError(f"{text!r} is not an AWS account.", remedy="It has 12 digits, as in 123456789012.")
-        return cls(kind=Kind.ACCOUNT, name=text)
-
-    @classmethod
-    def organization(cls, text: str) -> Audience:
-        """Read an organisation's identifier.
-
-        Raises:
-            UsageError: it is none.
-
-        """
-        if _ORGANIZATION.fullmatch(text) is None:
-            raise UsageError(f"{text!r} is not an organisation of AWS.", remedy="It looks like o-abc123defg.")
-        return cls(kind=Kind.ORGANIZATION, name=text)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +48,7 @@ def find(
             Share(place=place, version=number, statement=statement["Sid"], audience=audience)
             for number in numbers
             for statement in aws.layer_policies.statements(place.region, place.layer, number)
-            if (audience := audience_of(statement)) is not None and audience in audiences
+            if (audience := Audience.of_statement(statement)) is not None and audience in audiences
         )
 
     done = regionwise.each(places, look, title=_title, listen=listen)
@@ -119,33 +69,6 @@ def remove(shares: Sequence[Share], aws: Aws, *, listen: Listener = unheard) -> 
     done = regionwise.each(places, carry_out, title=_title, listen=listen)
     removed = tuple(share for found in done.results for share in found)
     return Shares(shares=removed, failures=done.failures, places=len(places))
-
-
-def audience_of(statement: Mapping[str, Any]) -> Audience | None:
-    """Return whom a statement speaks of, None where it says something that phplayer does not write."""
-    principal = statement.get("Principal")
-    if isinstance(principal, dict):
-        principal = principal.get("AWS")
-    organization = _organization(statement.get("Condition") or {})
-    if principal == "*":
-        if organization:
-            return Audience(kind=Kind.ORGANIZATION, name=organization)
-        return Audience(kind=Kind.PUBLIC) if not statement.get("Condition") else None
-    if isinstance(principal, str):
-        match = _ACCOUNT_ARN.fullmatch(principal)
-        number = match[1] if match else principal
-        if _ACCOUNT.fullmatch(number):
-            return Audience(kind=Kind.ACCOUNT, name=number)
-    return None
-
-
-def _organization(condition: Mapping[str, Any]) -> str:
-    for operator, values in condition.items():
-        if operator == "StringEquals" and isinstance(values, dict):
-            for key, value in values.items():
-                if key.lower() == _ORGANIZATION_KEY and isinstance(value, str):
-                    return value
-    return ""
 
 
 def _title(place: LedgerKey) -> str:

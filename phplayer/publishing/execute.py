@@ -50,7 +50,7 @@ def preview(steps: Sequence[Step], client: Client, *, terms: Terms | None = None
     terms = terms or Terms()
 
     def look(step: Step, _tell: Listener) -> Outcome:
-        sharing = tuple(f"would share with {grant}" for grant in step.grants)
+        sharing = tuple(f"would share with {audience}" for audience in step.audiences)
         if step.recorded is not None:
             arn = LayerArn.parse(step.recorded.arn)
             remarks = ("recorded in the ledger", *sharing)
@@ -109,7 +109,7 @@ class _Execution:
         if self.terms.verify:
             prove(step, arn, self.client)
             yield "verified"
-        yield from share(arn, step.grants, self.client)
+        yield from share(arn, step.audiences, self.client)
 
     def _settle(self, step: Step, tell: Listener) -> Outcome:
         """Come to the ARN of the version that has this content."""

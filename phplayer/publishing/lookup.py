@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from phplayer.aws import Details, Grant, LayerVersion, StoredObject
+    from phplayer.aws import Audience, Details, LayerVersion, StoredObject
     from phplayer.layer import LayerArn
     from phplayer.publishing.planning import Step
 
@@ -40,7 +40,7 @@ class PolicyCalls(Protocol):
     def statements(self, region: str, layer: str, number: int) -> tuple[dict[str, Any], ...]:
         """Return what lets others use a version."""
 
-    def add(self, arn: LayerArn, grant: Grant) -> None:
+    def add(self, arn: LayerArn, audience: Audience) -> None:
         """Let others use a version."""
 
 

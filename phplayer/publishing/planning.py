@@ -14,7 +14,7 @@ from phplayer.layer import LayerName
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from phplayer.aws import Grant
+    from phplayer.aws import Audience
     from phplayer.layer import LayerArchive
     from phplayer.ledger import Entry, Ledger, LedgerKey
 
@@ -30,7 +30,7 @@ class Step:
     place: LedgerKey
     recorded: Entry | None  # the same content, as the ledger has it
     upload: StoredObject | None = None  # where the archive goes first, when a request cannot hold it
-    grants: tuple[Grant, ...] = ()
+    audiences: tuple[Audience, ...] = ()
 
     @property
     def title(self) -> str:
@@ -46,7 +46,7 @@ def plan(
     endpoint: str,
     account: str,
     bucket: str = "",
-    grants: tuple[Grant, ...] = (),
+    audiences: tuple[Audience, ...] = (),
 ) -> tuple[Step, ...]:
     """Set every archive against every region and the ledger. ``bucket`` is a pattern with {region} and {account}.
 
@@ -69,7 +69,7 @@ def plan(
             place = ledger.LedgerKey(endpoint=endpoint, account=account, region=region, layer=str(name))
             before = recorded.find(place, archive.code_sha256)
             upload = upload_of(archive, place, bucket) if before is None else None
-            steps.append(Step(archive=archive, place=place, recorded=before, upload=upload, grants=grants))
+            steps.append(Step(archive=archive, place=place, recorded=before, upload=upload, audiences=audiences))
     return tuple(steps)
 
 

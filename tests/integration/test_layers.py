@@ -366,10 +366,10 @@ def test_unshare_takes_back_what_is_named_and_nothing_else(account: Account, lay
     for entry in entries:
         share(account, entry, "one", "210987654321")
         share(account, entry, "everybody", "*")
-    planned = layers("unshare", "--account", "210987654321", "--region", "eu-*", "--dry-run")
+    planned = layers("unshare", "account:210987654321", "--region", "eu-*", "--dry-run")
     assert lines(planned) == [f"{LAYER} eu-west-1 {number} account:210987654321" for number in (1, 2)]
     assert statements(account, entries[0]) == ["everybody", "one"]
-    done = layers("unshare", "--account", "210987654321", "--region", "eu-*", "--yes", "--json")
+    done = layers("unshare", "account:210987654321", "--region", "eu-*", "--yes", "--json")
     assert [(each["region"], each["version"]) for each in json.loads(done.stdout)["shares"]] == [
         ("eu-west-1", 1),
         ("eu-west-1", 2),
@@ -378,7 +378,7 @@ def test_unshare_takes_back_what_is_named_and_nothing_else(account: Account, lay
     layers("unshare", "--public", "--yes")
     assert [statements(account, entry) for entry in entries] == [[], [], ["one"], ["one"]]
     again = layers("unshare", "--public", "--yes")
-    assert (again.stdout, "Nothing is shared with public." in again.stderr) == ("", True)
+    assert (again.stdout, "Nothing is shared with everybody." in again.stderr) == ("", True)
 
 
 # -- bad input --------------------------------------------------------------------------------------------------------
@@ -392,9 +392,9 @@ def test_unshare_takes_back_what_is_named_and_nothing_else(account: Account, lay
         (("prune", "--layer", "php-84-x86-64"), 3, f"Did you mean '{LAYER}'?"),
         (("prune", "--keep", "0"), 2, "--keep"),
         (("prune", "--ledger", "other.json"), 3, "Publish first"),
-        (("unshare",), 2, "Pass --account ID, --org ID or --public"),
-        (("unshare", "--account", "12345"), 2, "It has 12 digits"),
-        (("unshare", "--org", "abc"), 2, "It looks like o-"),
+        (("unshare",), 2, "Name account:NUMBER or org:ID, or pass --public"),
+        (("unshare", "account:12345"), 2, "It has 12 digits"),
+        (("unshare", "org:abc"), 2, "Its id looks like o-"),
         (("keep", "arn"), 2, "is not a LayerVersionArn"),
         (("keep", f"arn:aws:lambda:eu-west-1:{ACCOUNT}:layer:{LAYER}:9"), 2, "is not recorded"),
     ],

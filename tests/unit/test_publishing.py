@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from phplayer import ledger, publishing
-from phplayer.aws import Details, Grant, LayerVersion, StoredObject
+from phplayer.aws import Audience, Details, LayerVersion, StoredObject, read_audiences
 from phplayer.aws.refusals import (
     CredentialsUnknownError,
     NotFoundError,
@@ -25,7 +25,7 @@ from phplayer.errors import AwsRefusedError, PolicyRefusedError, PublishedInPart
 from phplayer.events import Event, PhaseFinished
 from phplayer.layer import LayerArchive, LayerArn, encode_manifest
 from phplayer.ledger import Ledger
-from phplayer.publishing import Happened, Result, Step, Terms, planning, sending, sharing, soundness
+from phplayer.publishing import Happened, Result, Step, Terms, planning, sending, soundness
 from tests.layers import archive, runtime_manifest, vendor_manifest
 
 ACCOUNT = "123456789012"
@@ -65,7 +65,7 @@ class FakeAws:
     digest: str = ""  # what it claims to hold, when not what was sent
     held: dict[tuple[str, str], list[LayerVersion]] = field(default_factory=dict)
     objects: dict[str, dict[str, bytes]] = field(default_factory=dict)
-    grants: set[tuple[LayerArn, Grant]] = field(default_factory=set)
+    audiences: set[tuple[LayerArn, Audience]] = field(default_factory=set)
     calls: list[str] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -103,12 +103,12 @@ class FakeAws:
 
     def statements(self, region: str, layer: str, number: int) -> tuple[dict[str, Any], ...]:
         place = (region, layer, number)
-        held = (grant for arn, grant in self.grants if (arn.region, arn.name, arn.version) == place)
-        return tuple({"Sid": grant.statement} for grant in held)
+        held = (audience for arn, audience in self.audiences if (arn.region, arn.name, arn.version) == place)
+        return tuple({"Sid": audience.statement} for audience in held)
 
-    def add(self, arn: LayerArn, grant: Grant) -> None:
-        self.calls.append(f"share {arn.region} {grant}")
-        self.grants.add((arn, grant))
+    def add(self, arn: LayerArn, audience: Audience) -> None:
+        self.calls.append(f"share {arn.region} {audience}")
+        self.audiences.add((arn, audience))
 
     def publish(
         self, region: str, details: Details, content: bytes | StoredObject, *, sent: Callable[[int], None] | None = None
@@ -402,9 +402,9 @@ def test_what_cannot_name_a_bucket_is_refused(pattern: str) -> None:
 
 def test_a_version_is_shared_once(archives: tuple[LayerArchive, ...], path: Path) -> None:
     aws = FakeAws()
-    wanted = sharing.grants(["account:210987654321", "org:o-abc123", "account:210987654321"], public=True)
+    wanted = read_audiences(["account:210987654321", "org:o-abc123", "account:210987654321"], public=True)
     steps = publishing.plan(
-        archives[:1], REGIONS[:1], ledger.read(path), endpoint="aws", account=ACCOUNT, grants=wanted
+        archives[:1], REGIONS[:1], ledger.read(path), endpoint="aws", account=ACCOUNT, audiences=wanted
     )
     (first,) = publishing.execute(steps, aws, path).outcomes
     assert first.remarks == (
@@ -420,7 +420,7 @@ def test_a_version_is_shared_once(archives: tuple[LayerArchive, ...], path: Path
 @pytest.mark.parametrize("text", ["account:1234", "account:12345678901a", "org:abc", "everybody", "public", ""])
 def test_a_grant_that_cannot_be_meant_is_refused(text: str) -> None:
     with pytest.raises(UsageError):
-        sharing.grants([text])
+        read_audiences([text])
 
 
 def test_a_call_without_effect_is_sent_again(archives: tuple[LayerArchive, ...], path: Path) -> None:
