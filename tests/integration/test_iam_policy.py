@@ -72,6 +72,27 @@ def test_publish(run: Run, recorder: Recorder, allowed: Allowed, project: Path) 
     assert recorder.take() == allowed("publish")
 
 
+def test_publish_through_a_bucket(run: Run, recorder: Recorder, allowed: Allowed, project: Path) -> None:
+    runtime = next(project.glob("dist/*/runtime.zip"))
+    layers.archive(runtime, layers.runtime_manifest(), os.urandom(51 * 1024 * 1024))
+    command = ("publish", "-r", EU, "--s3-bucket", "layers-{account}-{region}", "--create-bucket")
+    recorder.refused = {"partNumber=2"}  # what was sent until then is taken back
+    run(*command, check=False)
+    recorder.refused = set()
+    run(*command)
+    assert recorder.take() - allowed("publish") == allowed("bucket,create-bucket")
+    (project / "phplayer.lock.json").unlink()
+    run(*command)
+    assert not recorder.take() & allowed("create-bucket")
+
+
+def test_verify(run: Run, recorder: Recorder, allowed: Allowed) -> None:
+    run("publish", "-r", EU)
+    recorder.take()
+    run("verify", f"arn:aws:lambda:{EU}:{ACCOUNT}:layer:{LAYER}:1", check=False)
+    assert recorder.take() == allowed("verify")
+
+
 def test_share(run: Run, recorder: Recorder, allowed: Allowed) -> None:
     run("publish", "-r", EU)
     recorder.take()
