@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
-import stat
 import tempfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from phplayer import cache
+from phplayer import cache, unpacking
 from phplayer.errors import UsageError
 
 if TYPE_CHECKING:
@@ -22,8 +20,6 @@ MOST = 5
 """Layers of a function (Lambda quotas)."""
 UNPACKED_LIMIT = 262_144_000
 """Bytes of a function and all its layers, unzipped (Lambda quotas)."""
-
-_MODE_SHIFT = 16  # a zip entry keeps Unix modes in the upper half of its external attributes
 
 
 class Archive(Protocol):
@@ -95,7 +91,7 @@ def unpack(archives: Sequence[Archive]) -> Path:
     """Return a folder with the archives merged in order, later ones on top; made only once per content.
 
     Raises:
-        UsageError: an archive would write elsewhere.
+        UsageError: an archive is damaged, or made to do harm.
         OSError: the disk is full or the cache cannot be written.
 
     """
@@ -107,7 +103,7 @@ def unpack(archives: Sequence[Archive]) -> Path:
     unfinished = Path(tempfile.mkdtemp(prefix="unfinished-", dir=tree.parent))
     try:
         for archive in archives:
-            _extract(archive.path, unfinished)
+            unpacking.unpack(archive.path, unfinished)
         unfinished.chmod(0o755)
         try:
             unfinished.rename(tree)
@@ -117,25 +113,3 @@ def unpack(archives: Sequence[Archive]) -> Path:
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     return tree
-
-
-def _extract(path: Path, into: Path) -> None:
-    with zipfile.ZipFile(path) as archive:
-        for entry in archive.infolist():
-            mode = entry.external_attr >> _MODE_SHIFT
-            target = into / entry.filename.rstrip("/")
-            if not target.parent.resolve().is_relative_to(into.resolve()) or target.name == "..":
-                raise UsageError(
-                    f"The layer {path} would write outside of /opt: {entry.filename!r}.",
-                    remedy="Do not use it: a layer's entries are paths below /opt.",
-                )
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if target.is_symlink():
-                target.unlink()  # a file replaces the link of a layer below, and not what that leads to
-            if stat.S_ISLNK(mode):
-                target.unlink(missing_ok=True)
-                os.symlink(archive.read(entry), target)  # noqa: PTH211  the link's text is bytes, not a path of ours
-                continue
-            written = Path(archive.extract(entry, into))
-            if not entry.is_dir():
-                written.chmod(stat.S_IMODE(mode) or 0o644)

@@ -117,25 +117,25 @@ def test_a_broken_archive_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Mon
     data = bytearray(runtime.path.read_bytes())
     data[data.index(b"zzz") + 10] ^= 1
     runtime.path.write_bytes(data)
-    with pytest.raises(zipfile.BadZipFile):
+    with pytest.raises(UsageError, match=r"r\.zip is damaged: Bad CRC-32"):
         layers.unpack([runtime])
     assert list((tmp_path / "cache" / "layers").iterdir()) == []
 
 
 @pytest.mark.parametrize(
-    "files",
+    ("files", "why"),
     [
-        {"../outside": ("x", 0o100644)},
-        {"/outside": ("x", 0o100644)},
-        {"a/../../outside": ("x", 0o120777)},
-        {"link": ("..", 0o120777), "link/outside": ("x", 0o100644)},
+        ({"../outside": ("x", 0o100644)}, "would be written outside the layer"),
+        ({"/outside": ("x", 0o100644)}, "would be written outside the layer"),
+        ({"a/../../outside": ("x", 0o120777)}, "would be written outside the layer"),
+        ({"link": ("..", 0o120777), "link/outside": ("x", 0o100644)}, "has link both as a folder and as a symbolic"),
     ],
 )
 def test_no_layer_writes_elsewhere(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: dict[str, tuple[str, int]]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: dict[str, tuple[str, int]], why: str
 ) -> None:
     monkeypatch.setenv("PHPLAYER_CACHE", str(tmp_path / "cache"))
-    with pytest.raises(UsageError, match="would write outside of /opt"):
+    with pytest.raises(UsageError, match=why):
         layers.unpack([zipped(tmp_path / "bad.zip", files)])
     assert not list(tmp_path.rglob("outside"))
 
