@@ -87,6 +87,25 @@ class StoppedError(PhplayerError):
     exit_code = INTERRUPTED
 
 
+def check_known(word: str, known: Iterable[str], what: str) -> None:
+    """Refuse a word that is none of the known ones; ``what`` says of what kind it should be.
+
+    Raises:
+        UsageError: it is not known.
+
+    """
+    known = [str(each) for each in known]
+    if word not in known:
+        raise unknown(word, known, what)
+
+
+def unknown(word: str, known: Iterable[str], what: str) -> UsageError:
+    """Return the error that refuses such a word."""
+    known = [str(each) for each in known]
+    near = did_you_mean(word, known)
+    return UsageError(f"Unknown {what} {word!r}.", remedy=f"{near}Known: {', '.join(known)}.")
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return ``Did you mean 'x'? `` (with a trailing blank) for the nearest known word, or nothing."""
     near = difflib.get_close_matches(word, [str(each) for each in known], n=1, cutoff=0.6)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from phplayer.errors import UsageError, did_you_mean
+from phplayer.errors import check_known
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -136,9 +136,7 @@ def purposes(names: Iterable[str]) -> tuple[Purpose, ...]:
     """
     found = []
     for name in names:
-        if name not in set(Purpose):
-            near = did_you_mean(name, Purpose)
-            raise UsageError(f"Unknown purpose {name!r}.", remedy=f"{near}Known: {', '.join(Purpose)}.")
+        check_known(name, Purpose, "purpose")
         found.append(Purpose(name))
     return tuple(dict.fromkeys(found))
 

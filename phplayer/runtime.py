@@ -10,7 +10,7 @@ from enum import StrEnum
 from functools import total_ordering
 from typing import TYPE_CHECKING
 
-from phplayer.errors import EnvironmentMissingError, UsageError, did_you_mean
+from phplayer.errors import EnvironmentMissingError, UsageError, check_known
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -89,9 +89,7 @@ class Architecture(StrEnum):
             UsageError: no such architecture.
 
         """
-        if text not in set(cls):
-            near = did_you_mean(text, cls)
-            raise UsageError(f"Unknown architecture {text!r}.", remedy=f"{near}Known: {', '.join(cls)}.")
+        check_known(text, cls, "architecture")
         return cls(text)
 
     @property
@@ -114,9 +112,7 @@ class BootstrapMode(StrEnum):
             UsageError: no such mode.
 
         """
-        if text not in tuple(cls):
-            near = did_you_mean(text, cls)
-            raise UsageError(f"Unknown bootstrap mode {text!r}.", remedy=f"{near}Known: {', '.join(cls)}.")
+        check_known(text, cls, "bootstrap mode")
         return cls(text)
 
     @property

@@ -12,7 +12,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from phplayer.catalog import files
-from phplayer.errors import UsageError, did_you_mean
+from phplayer.errors import UsageError, check_known, did_you_mean, unknown
 from phplayer.runtime import (
     Architecture,
     BootstrapMode,
@@ -89,8 +89,7 @@ class Catalog:
             if text == str(release.version) or (text == release.version.branch and not release.exact_only):
                 return release
         known = [*self.branches, *(str(release.version) for release in self.releases)]
-        near = did_you_mean(text, known)
-        raise UsageError(f"Unknown PHP version {text!r}.", remedy=f"{near}Known: {', '.join(known)}.")
+        raise unknown(text, known, "PHP version")
 
     def target(self, name: str) -> Target:
         """Return the target of that name.
@@ -99,9 +98,7 @@ class Catalog:
             UsageError: no such target.
 
         """
-        if name not in self.targets:
-            near = did_you_mean(name, self.targets)
-            raise UsageError(f"Unknown target {name!r}.", remedy=f"{near}Known: {', '.join(self.targets)}.")
+        check_known(name, self.targets, "target")
         return self.targets[name]
 
     def base_of(self, os_release_id: str) -> Base | None:

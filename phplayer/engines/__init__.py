@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from phplayer.errors import EnvironmentMissingError, UsageError, did_you_mean
+from phplayer.errors import EnvironmentMissingError, UsageError, check_known
 from phplayer.events import Noted
 from phplayer.runtime import Architecture
 
@@ -118,9 +118,7 @@ def choose(options: EngineOptions, runtime: Runtime, listener: Listener) -> Engi
         from phplayer.engines.elsewhere import ElsewhereEngine
 
         return ElsewhereEngine.open(options.compiled, runtime)
-    if options.engine not in NAMES:
-        near = did_you_mean(options.engine, NAMES)
-        raise UsageError(f"Unknown engine {options.engine!r}.", remedy=f"{near}Known: {', '.join(NAMES)}.")
+    check_known(options.engine, NAMES, "engine")
     if options.engine == HOST:
         return _host(options, runtime)
     from phplayer.engines import docker, docker_daemon

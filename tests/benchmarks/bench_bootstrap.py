@@ -13,10 +13,11 @@ from __future__ import annotations
 import argparse
 import os
 import resource
+import socket
 import statistics
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -42,21 +43,31 @@ def per_invocation(server: Path, command: Sequence[str | Path], environment: dic
                 process.kill()
 
 
-def processor_ms(command: Sequence[str | Path], environment: dict[str, str]) -> float:
-    """Return the milliseconds of processor time that a program takes to run."""
+def processor_ms(run: Callable[[], object]) -> float:
+    """Return the milliseconds of processor time that the processes started and ended by ``run`` took."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+    run()
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime) * 1e3
 
 
+def until_first_request(command: Sequence[str | Path], environment: dict[str, str]) -> None:
+    """Start a bootstrap and kill it when it asks for its first event: there its start ends."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        with subprocess.Popen(command, env={**environment, "AWS_LAMBDA_RUNTIME_API": address}) as process:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(1)
+                process.kill()
+
+
 def starts(php: Path, bootstrap: Sequence[str | Path], environment: dict[str, str], count: int) -> None:
-    """Compare a start that loads the handler, and ends as there is no API, with PHP's own."""
-    unreachable = {**environment, "AWS_LAMBDA_RUNTIME_API": "127.0.0.1:1", "PHPLAYER_MAX_INVOCATIONS": "1"}
+    """Compare a start, until the first event is asked for, with PHP's own."""
     empty, inits = [], []
     for _ in range(count):
-        empty.append(processor_ms([php, "-n", "-r", ""], environment))
-        inits.append(processor_ms(bootstrap, unreachable))
+        empty.append(processor_ms(lambda: subprocess.run([php, "-n", "-r", ""], env=environment, check=True)))
+        inits.append(processor_ms(lambda: until_first_request(bootstrap, environment)))
     ours, bare = statistics.median(inits), statistics.median(empty)
     print(f"php -n -r ''                         {bare:8.1f} ms of processor time")
     print(f"bootstrap, start to first request    {ours:8.1f} ms   {ours / bare:.2f}x (aim: at most 1.2x)")

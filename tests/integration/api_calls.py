@@ -9,11 +9,13 @@ from contextlib import contextmanager
 from functools import cache
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Lock, Thread
+from threading import Lock
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 import botocore.session
+
+from tests.serving import running
 
 PASSED_OVER = {"sts:GetCallerIdentity"}  # needs no permission
 
@@ -182,11 +184,5 @@ def recording(recorder: Recorder) -> Iterator[str]:
     """Serve the proxy and yield its URL."""
     server = _Server(("127.0.0.1", 0), _Handler)
     server.recorder = recorder
-    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with running(server) as url:
+        yield url

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from tests import layers
 from tests.integration import aws_endpoint, docker_bed
+from tests.integration.fault_proxy import Faults, faulty_proxy
 
 
 @pytest.fixture(scope="session")
@@ -21,6 +24,25 @@ def endpoint(moto: str) -> str:
     """The same, without anything in it."""
     aws_endpoint.reset(moto)
     return moto
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A project folder as ``phplayer build`` leaves it."""
+    return layers.project(tmp_path / "project")
+
+
+@pytest.fixture
+def faults() -> Faults:
+    """What the proxy in front of AWS does to calls."""
+    return Faults()
+
+
+@pytest.fixture
+def proxy(endpoint: str, faults: Faults) -> Iterator[str]:
+    """The URL of that proxy."""
+    with faulty_proxy(endpoint, faults) as url:
+        yield url
 
 
 @pytest.fixture(scope="session")

@@ -45,7 +45,7 @@ def answers(bed: DockerBed, image: str, *, rie: Path, layer: Path, task: Path, e
         bed.docker("cp", rie, f"{container}:/rie")
         bed.docker("start", container)
         try:
-            return [json.loads(_post(port, event)) for event in events]
+            return [json.loads(post(port, event)) for event in events]
         except Exception as error:
             logs = bed.docker("logs", container)
             raise AssertionError(logs.stdout + logs.stderr) from error
@@ -53,7 +53,8 @@ def answers(bed: DockerBed, image: str, *, rie: Path, layer: Path, task: Path, e
         bed.docker("rm", "-f", container)
 
 
-def _post(port: int, event: Any) -> bytes:
+def post(port: int, event: Any) -> bytes:
+    """Invoke the function that an emulator of Lambda's has at a port, once it listens."""
     deadline = time.monotonic() + _START
     while True:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_START)

@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 from urllib.parse import urlsplit
+
+from tests.serving import running
 
 REQUEST_LIMIT = 70_167_211  # bytes: Lambda's answer to larger requests names it
 
@@ -179,11 +180,5 @@ class _Handler(BaseHTTPRequestHandler):
 def faulty_proxy(url: str, faults: Faults) -> Iterator[str]:
     """Serve a proxy in front of ``url`` and yield its own URL."""
     server = _Server(url, faults)
-    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with running(server) as own:
+        yield own

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import WORK, Phplayer
 from tests.integration import guzzle
+from tests.serving import Handler, serving
 
 APPLICATION = {
     "src/index.php": r"""
@@ -60,26 +59,15 @@ APPLICATION = {
 }
 
 
-class Names(BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        body = json.dumps({"name": "world", "agent": self.headers["User-Agent"]}).encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *arguments: object) -> None:
-        pass
+class Names(Handler):
+    def get(self) -> None:
+        self.send(200, json.dumps({"name": "world", "agent": self.headers["User-Agent"]}).encode())
 
 
 @pytest.fixture
 def server() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Names) as listening:
-        thread = threading.Thread(target=listening.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{listening.server_port}"
-        listening.shutdown()
-        thread.join()
+    with serving(Names) as url:
+        yield url
 
 
 def test_an_application_runs_on_its_two_layers(phplayer: Phplayer, server: str, tmp_path: Path) -> None:

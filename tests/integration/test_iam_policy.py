@@ -32,11 +32,6 @@ def url(recorder: Recorder) -> Iterator[str]:
         yield url
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Path:
-    return layers.project(tmp_path / "project")
-
-
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 

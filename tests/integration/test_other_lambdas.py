@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import http.client
 import json
-import platform
-import socket
-import time
 from collections.abc import Awaitable, Callable
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +13,8 @@ import pytest
 from phplayer.emulator.function import LocalFunction
 from phplayer.emulator.sandbox import Sandbox, SandboxSpec
 from phplayer.emulator.spec import FunctionSpec, environment
+from phplayer.runtime import Architecture
+from tests.integration import aws_endpoint, docker_function
 from tests.integration.functions import layer, write
 from tests.integration.scenarios import SCENARIOS, Outcome, Scenario, read
 
@@ -29,9 +26,7 @@ PATIENCE = 120.0  # seconds; longer than any scenario takes
 
 @pytest.fixture(scope="module")
 def rie(tools: Callable[[str], Path]) -> Path:
-    machine = {"x86_64": "x86_64", "aarch64": "arm64"}[platform.machine()]
-    (found,) = tools("sam").parent.glob(f"lib/python*/site-packages/samcli/local/rapid/aws-lambda-rie-{machine}")
-    return found
+    return docker_function.rie(tools, Architecture.of_this_machine())
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +68,7 @@ def test_under_rie(rie: Path, opt: Path, tmp_path: Path, name: str) -> None:
 
 async def under_rie(rie: Path, spec: FunctionSpec, events: tuple[Any, ...]) -> tuple[list[Outcome], str]:
     """Run RIE where Lambda's own processes would be: in the sandbox, around the bootstrap."""
-    port, api = free_port(), f"127.0.0.1:{free_port()}"
+    port, api = aws_endpoint.free_port(), f"127.0.0.1:{aws_endpoint.free_port()}"
     flags = ("--runtime-interface-emulator-address", f"127.0.0.1:{port}", "--runtime-api-address", api)
     log = bytearray()
     sandbox = await Sandbox.start(
@@ -87,29 +82,8 @@ async def under_rie(rie: Path, spec: FunctionSpec, events: tuple[Any, ...]) -> t
     try:
         outcomes = []
         for event in events:
-            asked: Awaitable[bytes] = asyncio.to_thread(post, port, event)
+            asked: Awaitable[bytes] = asyncio.to_thread(docker_function.post, port, event)
             outcomes.append(read(await asked))
     finally:
         sandbox.kill()
     return outcomes, log.decode(errors="replace")
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
-
-
-def post(port: int, event: Any) -> bytes:
-    deadline = time.monotonic() + PATIENCE
-    while True:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
-        with closing(connection):
-            try:
-                connection.connect()
-            except ConnectionRefusedError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.02)  # it is not listening yet
-                continue
-            connection.request("POST", "/2015-03-31/functions/function/invocations", json.dumps(event))
-            return connection.getresponse().read()

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ import pytest
 from tests import layers
 from tests.conftest import SCRIPTS, Phplayer, cache_folder
 from tests.integration.aws_endpoint import ACCOUNT, CREDENTIALS
-from tests.integration.fault_proxy import Call, Faults, faulty_proxy
+from tests.integration.fault_proxy import Call, Faults
 
 REGIONS = ("-r", "eu-west-1", "-r", "us-east-1")
 ARNS = [
@@ -26,22 +26,6 @@ ARNS = [
     for region in ("eu-west-1", "us-east-1")
     for layer in ("php-84-x86_64", "php-vendor")
 ]
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Path:
-    return layers.project(tmp_path / "project")
-
-
-@pytest.fixture
-def faults() -> Faults:
-    return Faults()
-
-
-@pytest.fixture
-def proxy(endpoint: str, faults: Faults) -> Iterator[str]:
-    with faulty_proxy(endpoint, faults) as url:
-        yield url
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,6 @@ import subprocess
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -25,29 +24,13 @@ from botocore.config import Config
 from tests import layers
 from tests.conftest import SCRIPTS, Phplayer
 from tests.integration.aws_endpoint import CREDENTIALS
-from tests.integration.fault_proxy import EXPIRED, RANDOM, Call, Fault, Faults, faulty_proxy
+from tests.integration.fault_proxy import EXPIRED, RANDOM, Call, Fault, Faults
 
 LAYERS = ("php-84-x86_64", "php-vendor")
 
 
 def all_regions() -> tuple[str, ...]:
     return tuple(boto3.Session().get_available_regions("lambda"))
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Path:
-    return layers.project(tmp_path / "project")
-
-
-@pytest.fixture
-def faults() -> Faults:
-    return Faults()
-
-
-@pytest.fixture
-def proxy(endpoint: str, faults: Faults) -> Iterator[str]:
-    with faulty_proxy(endpoint, faults) as url:
-        yield url
 
 
 @pytest.fixture

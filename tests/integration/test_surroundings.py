@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 import ssl
 import subprocess
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.conftest import Built
+from tests.serving import Handler, running
 
 _EXTENSIONS = "subjectAltName=IP:127.0.0.1,DNS:localhost"
 
@@ -33,15 +33,9 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-class _Answer(BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        self.send_response(200)
-        self.send_header("Content-Length", "7")
-        self.end_headers()
-        self.wfile.write(b"private")
-
-    def log_message(self, *_: Any) -> None:
-        pass
+class _Answer(Handler):
+    def get(self) -> None:
+        self.send(200, b"private")
 
 
 @pytest.fixture(scope="module")
@@ -49,14 +43,11 @@ def server(authority: Path) -> Iterator[str]:
     """The URL of an HTTPS server on this machine that only the private authority vouches for."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(authority / "server.pem", authority / "server.key")
-    with ThreadingHTTPServer(("127.0.0.1", 0), _Answer) as listening:
-        listening.handle_error = lambda *_: None  # type: ignore[method-assign]  # who distrusts it hangs up
-        listening.socket = context.wrap_socket(listening.socket, server_side=True)
-        thread = threading.Thread(target=listening.serve_forever, daemon=True)
-        thread.start()
-        yield f"https://127.0.0.1:{listening.server_address[1]}/"
-        listening.shutdown()
-        thread.join()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Answer)
+    server.handle_error = lambda *_: None  # type: ignore[method-assign]  # who distrusts it hangs up
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    with running(server) as url:
+        yield f"{url.replace('http:', 'https:')}/"
 
 
 IN_PLACE = """

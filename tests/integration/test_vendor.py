@@ -13,7 +13,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -27,6 +26,7 @@ from phplayer.errors import BuildFailedError, EnvironmentMissingError, UsageErro
 from phplayer.events import Event, PhaseAdvanced, PhaseFinished, PhaseStarted, Warned
 from phplayer.runtime import PhpVersion
 from tests.integration import guzzle
+from tests.serving import Handler, serving
 
 if TYPE_CHECKING:
     from tests.conftest import Built
@@ -348,12 +348,8 @@ def served(tmp_path: Path) -> Iterator[str]:
         def log_message(self, *arguments: object) -> None:
             """Stay silent."""
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Guarded, directory=folder)) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
-        thread.join()
+    with serving(functools.partial(Guarded, directory=folder)) as url:
+        yield url.removeprefix("http://")
 
 
 @pytest.mark.parametrize("where", ["environment", "auth.json", "lock"])
@@ -467,16 +463,9 @@ def test_the_hello_example_is_whole_and_needs_no_network(tmp_path: Path, monkeyp
     assert php("-r", code) == "Hello, world"
 
 
-class _Hello(http.server.BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        body = json.dumps({"path": self.path, "agent": self.headers["User-Agent"]}).encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *arguments: object) -> None:
-        """Stay silent."""
+class _Hello(Handler):
+    def get(self) -> None:
+        self.send(200, json.dumps({"path": self.path, "agent": self.headers["User-Agent"]}).encode())
 
 
 def test_the_vendor_layer_holds_real_guzzle_7_and_a_function_uses_it(built: Built, tmp_path: Path) -> None:
@@ -495,17 +484,9 @@ def test_the_vendor_layer_holds_real_guzzle_7_and_a_function_uses_it(built: Buil
         "$guzzle = Composer\\InstalledVersions::getPrettyVersion('guzzlehttp/guzzle');\n"
         "echo json_encode([...$answer, 'guzzle' => $guzzle, 'php' => PHP_VERSION]);\n"
     )
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Hello) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            address = f"http://127.0.0.1:{server.server_address[1]}"
-            done = subprocess.run(
-                [built.php, "-n", script, tree, address], check=False, capture_output=True, text=True, env={}
-            )
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(_Hello) as url:
+        command: list[str | Path] = [built.php, "-n", script, tree, url]
+        done = subprocess.run(command, check=False, capture_output=True, text=True, env={})
     assert done.returncode == 0, done.stdout + done.stderr
     answer = json.loads(done.stdout)
     assert answer["path"] == "/hello?a=b"

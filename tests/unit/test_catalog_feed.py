@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
@@ -16,6 +14,7 @@ import pytest
 from phplayer import catalog
 from phplayer.catalog import feed, files, reading
 from phplayer.errors import BuildFailedError, EnvironmentMissingError, PhplayerError, UsageError
+from tests.serving import Handler, serving
 
 SHA = "cd" * 32
 TODAY = dt.date(2026, 9, 1)
@@ -31,33 +30,22 @@ def answer(version: str, sha256: str = SHA) -> dict[str, Any]:
     return {"announcement": True, "date": "27 Aug 2026", "source": tarballs, "version": version}
 
 
-class Feed(BaseHTTPRequestHandler):
+class Feed(Handler):
     answers: ClassVar[dict[str, Any]] = {}
 
-    def do_GET(self) -> None:
+    def get(self) -> None:
         query = parse_qs(urlsplit(self.path).query, keep_blank_values=True)
         assert "json" in query
         found = self.answers.get(query["version"][0])
         body = found if isinstance(found, bytes) else json.dumps(found).encode()
-        self.send_response(404 if found is None else 200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *arguments: object) -> None:
-        pass
+        self.send(404 if found is None else 200, body)
 
 
 @pytest.fixture
 def url() -> Iterator[str]:
     Feed.answers = {branch: answer(f"{branch}.99") for branch in OWN.branches}
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Feed)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/releases/index.php"
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with serving(Feed) as url:
+        yield f"{url}/releases/index.php"
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import http.server
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +23,7 @@ from phplayer.ledger import Entry
 from phplayer.settings import Settings
 from tests.layers import archive, runtime_manifest
 from tests.ledger_entries import entry
+from tests.serving import serving
 
 
 @dataclass
@@ -97,12 +97,8 @@ class _Quiet(http.server.SimpleHTTPRequestHandler):
 @pytest.fixture
 def served(built: LayerArchive) -> Iterator[str]:
     handler = functools.partial(_Quiet, directory=str(built.path.parent))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+    with serving(handler) as url:
+        yield url
 
 
 def test_what_is_not_built_here_is_downloaded_once(

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import ClassVar
 
@@ -16,17 +14,18 @@ from phplayer import sources
 from phplayer.errors import BuildFailedError, EnvironmentMissingError, UsageError
 from phplayer.events import unheard
 from phplayer.runtime import PhpVersion, Release
+from tests.serving import Handler, serving
 
 CONTENT = bytes(range(256)) * 2000
 
 
-class Mirror(BaseHTTPRequestHandler):
+class Mirror(Handler):
     content: ClassVar[bytes] = CONTENT
     cuts: ClassVar[list[int]] = []  # bytes after which a response breaks off, one for each
     ranges: ClassVar[bool] = True
     asked: ClassVar[list[str]] = []
 
-    def do_GET(self) -> None:
+    def get(self) -> None:
         wanted = self.headers.get("Range", "")
         self.asked.append(wanted)
         start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted and self.ranges else 0
@@ -40,22 +39,14 @@ class Mirror(BaseHTTPRequestHandler):
         cut = self.cuts.pop(0) if self.cuts else None
         self.wfile.write(body[:cut])
 
-    def log_message(self, *arguments: object) -> None:
-        pass
-
 
 @pytest.fixture
 def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setenv("PHPLAYER_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr("phplayer.sources.time.sleep", lambda _seconds: None)
     Mirror.content, Mirror.cuts, Mirror.ranges, Mirror.asked = CONTENT, [], True, []
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Mirror)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/php.tar.xz"
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with serving(Mirror) as url:
+        yield f"{url}/php.tar.xz"
 
 
 def release(*urls: str, sha256: str = hashlib.sha256(CONTENT).hexdigest()) -> Release:
