@@ -143,9 +143,9 @@ def test_a_runtime_that_died_while_idle_costs_no_event(opt: Path, tmp_path: Path
     async def run() -> tuple[InvokeResult, InvokeResult]:
         async with LocalFunction(spec(opt, write(tmp_path, {"src/index.php": source}))) as function:
             first = await function.invoke(b"1")
-            assert function._runtime is not None
-            function._runtime.sandbox.signal(9)
-            await function._runtime.sandbox.ended
+            assert function._runtimes.current is not None
+            function._runtimes.current.sandbox.signal(9)
+            await function._runtimes.current.sandbox.ended
             return first, await function.invoke(b"2")
 
     first, second = asyncio.run(run())
