@@ -31,9 +31,10 @@ for need in "$PWD"/../needs/*/library/lib; do
     if [ -d "$need" ]; then
         PKG_CONFIG_PATH=$need/pkgconfig:$PKG_CONFIG_PATH
         LDFLAGS="$LDFLAGS -L$need"
+        PATH=${need%/lib}/bin:$PATH
     fi
 done
-export LDFLAGS PKG_CONFIG_PATH CFLAGS="$flags" CXXFLAGS="$flags"
+export LDFLAGS PATH PKG_CONFIG_PATH CFLAGS="$flags" CXXFLAGS="$flags"
 ./configure --with-php-config="$sdk/bin/php-config" "$@"
 make -j "$PHPLAYER_JOBS"
 make install INSTALL_ROOT="$PWD/../install"
