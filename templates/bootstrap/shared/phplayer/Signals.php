@@ -15,39 +15,15 @@ final class Interrupted extends \Error
  * It needs pcntl; without it Lambda's own time-out speaks, which knows no stack. PHP hears a signal between two of its
  * operations: a call that blocks and cannot be interrupted is not left before it returns.
  *
- * PHP's alarm counts whole seconds, and one that rings early would cut a sleep() short. So a second process, started
- * with the first event, keeps the time. It sleeps until the moment that a file named when it last looked, looks again,
- * and sends SIGALRM when the moment it finds there has come: an event costs one write to a file and no wake-up.
+ * PHP's alarm counts whole seconds, and one that rings early would cut a sleep() short. So a second process keeps the
+ * time, forked before there is anything of the function's to share. It sleeps until the moment that a file named when
+ * it last looked, looks again, and sends SIGALRM when the moment it finds there has come: an event costs one write to a
+ * file and no wake-up.
  */
 final class Signals
 {
     private const MARGIN = 500; // ms before the deadline, by default
     private const EARLY = 0.01; // seconds that a clock may differ between two looks
-
-    /** Arguments: the file, the process to signal. Ends with that process, whose end of the pipe is closed then. */
-    private const KEEPER = <<<'PHP'
-        $pipe = fopen('php://fd/3', 'r');
-        $board = fopen($argv[1], 'r');
-        stream_set_read_buffer($board, 0);
-        for ($rung = '';;) {
-            fseek($board, 0);
-            $at = (string) fread($board, 17);
-            $left = (float) $at - microtime(true);
-            [$read, $none, $neither] = [[$pipe], null, null];
-            if ($left > 0) {
-                $count = stream_select($read, $none, $neither, (int) $left, (int) (fmod($left, 1) * 1e6));
-            } else {
-                if ($at !== $rung) {
-                    exec("kill -ALRM {$argv[2]}");
-                    $rung = $at;
-                }
-                $count = stream_select($read, $none, $neither, null);
-            }
-            if ($count && fread($pipe, 64) === '') {
-                exit;
-            }
-        }
-        PHP;
 
     private readonly bool $able;
     private readonly ?int $margin; // ms; null: the default, or a tenth of a short time-out
@@ -57,12 +33,10 @@ final class Signals
     private int $deadlineMs = 0;
     private bool $open = false; // the handler's own code runs
     private bool $terminated = false;
-    /** @var resource|false|null the keeper's file; false: there is no keeper to be had */
+    /** @var resource|null where the keeper looks; null: there is no keeper to be had */
     private $board = null;
-    /** @var resource|null */
-    private $pipe = null;
-    /** @var resource|null the shell that started it, ended long since; the pipe lives as long as this */
-    private $shell = null;
+    /** @var resource|null wakes the keeper; it ends when this is closed */
+    private $bell = null;
 
     /**
      * @param \Closure(string, string): never $interrupt given the type and message of the failure
@@ -75,6 +49,9 @@ final class Signals
         $this->pid = (int) \getmypid();
         $this->able = \function_exists('pcntl_async_signals') && \function_exists('pcntl_signal');
         if ($this->able) {
+            if ($this->margin !== 0) {
+                $this->hire();
+            }
             \pcntl_async_signals(true);
             \pcntl_signal(\SIGALRM, $this->ring(...));
             // The wait for the next event has to end, too: without restarting what is interrupted.
@@ -94,20 +71,16 @@ final class Signals
         }
         $now = \microtime(true);
         $left = $deadlineMs - $now * 1000;
-        if ($left <= 0 || $this->margin === 0 || $this->board === false) {
+        if ($left <= 0 || $this->board === null) {
             return;
         }
         $margin = $this->margin === null ? \min(self::MARGIN, $left / 10) : \min($this->margin, $left / 2);
         $this->deadlineMs = $deadlineMs;
         $this->at = ($deadlineMs - $margin) / 1000;
-        if ($this->board === null) {
-            $this->hire();
-        } else {
-            \fseek($this->board, 0);
-            \fwrite($this->board, \sprintf('%017.5F', $this->at));
-            if ($now >= $this->told - self::EARLY) { // it has looked since, and saw nothing to come
-                \fwrite($this->pipe, '.');
-            }
+        \fseek($this->board, 0);
+        \fwrite($this->board, \pack('d', $this->at));
+        if ($now >= $this->told - self::EARLY) { // it has looked since, and saw nothing to come
+            \fwrite($this->bell, '.');
         }
         $this->told = $this->at;
     }
@@ -140,27 +113,68 @@ final class Signals
         return $this->terminated;
     }
 
-    /** Start the keeper. No child of this process: a handler may wait for all that it forked. */
+    /** Fork the keeper. Not a child of this process: a handler may wait for all that it forked. */
     private function hire(): void
     {
         $board = @\tmpfile();
-        if ($board === false || !\function_exists('proc_open')) {
-            $this->board = false;
+        $pair = @\stream_socket_pair(\STREAM_PF_UNIX, \STREAM_SOCK_STREAM, 0);
+        if ($board === false || $pair === false) {
             return;
         }
-        \fwrite($board, \sprintf('%017.5F', $this->at));
-        $command = ['sh', '-c', '"$@" 3<&3 &', 'sh', \PHP_BINARY, '-n', '-r', self::KEEPER, '--'];
-        $arguments = [\stream_get_meta_data($board)['uri'], (string) $this->pid];
-        $null = ['file', '/dev/null', 'r+'];
-        $shell = @\proc_open([...$command, ...$arguments], [$null, $null, $null, ['pipe', 'r']], $pipes);
-        if (!\is_resource($shell)) {
-            $this->board = false;
-            return;
+        $path = \stream_get_meta_data($board)['uri'];
+        $view = \fopen($path, 'r'); // with a position of its own
+        \unlink($path);
+        $parent = \pcntl_fork();
+        if ($parent === 0) {
+            if (\pcntl_fork() === 0) {
+                \fclose($pair[0]);
+                self::keep($view, $pair[1], $this->pid);
+            }
+            self::kill((int) \getmypid(), \SIGKILL); // sooner than PHP's own end
+            exit(0);
         }
-        while (\proc_get_status($shell)['running']) { // proc_close() would close the pipe as well
-            \usleep(100);
+        if ($parent > 0) {
+            \pcntl_waitpid($parent, $status);
+            [$this->board, $this->bell] = [$board, $pair[0]];
         }
-        [$this->board, $this->pipe, $this->shell] = [$board, $pipes[3], $shell];
+    }
+
+    /**
+     * The keeper's whole life: until the other end of the bell is closed, which no process can help when it ends.
+     *
+     * @param resource $view
+     * @param resource $bell
+     */
+    private static function keep($view, $bell, int $pid): void
+    {
+        \stream_set_read_buffer($view, 0);
+        for ($rung = '';;) {
+            \fseek($view, 0);
+            $at = (string) \fread($view, 8);
+            $left = \strlen($at) === 8 ? \unpack('d', $at)[1] - \microtime(true) : 0.0;
+            [$read, $none, $neither] = [[$bell], null, null];
+            if ($left > 0) {
+                $count = \stream_select($read, $none, $neither, (int) $left, (int) (\fmod($left, 1) * 1e6));
+            } else {
+                if ($at !== $rung) {
+                    self::kill($pid, \SIGALRM);
+                    $rung = $at;
+                }
+                $count = \stream_select($read, $none, $neither, null);
+            }
+            if ($count && \fread($bell, 64) === '') {
+                return;
+            }
+        }
+    }
+
+    private static function kill(int $pid, int $signal): void
+    {
+        if (\function_exists('posix_kill')) {
+            \posix_kill($pid, $signal);
+        } else {
+            \exec("kill -{$signal} {$pid}");
+        }
     }
 
     /** It may be time: interrupt the handler if so. */
