@@ -19,8 +19,6 @@ from tests.integration import docker_function, tiny_extension
 from tests.integration.docker_bed import DockerBed
 from tests.integration.functions import write
 
-pytestmark = pytest.mark.slow
-
 HERE = Architecture.of_this_machine()
 
 
@@ -132,7 +130,7 @@ def test_one_more_extension_compiles_nothing_but_itself(
     assert not {step for step in steps if "tiny" not in step and not step.startswith("pack")}, done.stderr
     (dist,) = (tmp_path / "dist").iterdir()
     made = Built(dist=dist, tree=unpack(dist / "runtime.zip", tmp_path / "opt"))
-    assert modules(made).split() == sorted([*modules(contained).split(), "tiny"], key=modules(made).split().index)
+    assert set(modules(made).split()) == {*modules(contained).split(), "tiny"}
     assert manifest(made).extensions == manifest(contained).extensions | {"tiny": "1.2"}
     assert (made.php).read_bytes() == contained.php.read_bytes()
     assert bed.ours() == []

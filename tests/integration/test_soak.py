@@ -162,7 +162,6 @@ async def soak(spec: FunctionSpec, seed: int, until: float) -> tuple[Tally, Faul
 
 
 @pytest.mark.timeout(SECONDS * 3 + 300)
-@pytest.mark.slow  # three events in 30,000 are still run twice: an answer that did not get through is asked for again
 def test_no_event_is_lost_or_run_twice(built: Built, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     opt = layer(built.tree, tmp_path / "opt")
     task = write(tmp_path / "task", {"src/index.php": SOURCE})
