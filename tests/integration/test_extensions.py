@@ -51,14 +51,8 @@ def run(built: Built, code: str, *arguments: str | Path) -> Any:
     done = subprocess.run(
         [
             *(built.php, "-c", built.tree / "etc/php/php.ini"),
-            *(
-                "-d",
-                f"extension_dir={built.tree / 'lib/php/extensions'}",
-                "-d",
-                "apc.enable_cli=1",
-                "-d",
-                "pcov.enabled=1",
-            ),
+            *("-d", f"extension_dir={built.tree / 'lib/php/extensions'}", "-d", "apc.enable_cli=1"),
+            *("-d", "pcov.enabled=1", "-d", "pcov.directory=/"),
             *("-r", code, *map(str, arguments)),
         ],
         env={"PHP_INI_SCAN_DIR": str(built.tree / "etc/php/conf.d"), "LD_LIBRARY_PATH": "/lib64:/usr/lib64"},
