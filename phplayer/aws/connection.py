@@ -101,6 +101,13 @@ class Connection:
                     prepare(self._clients[key])
             return self._clients[key]
 
+    def pages(self, service: str, region: str, operation: str, **arguments: Any) -> Iterator[dict[str, Any]]:
+        """Yield the pages of an operation's answer."""
+        client = self.client(service, region)
+        with self._lock:  # botocore looks through all its data for the first one: once, not in every thread
+            paginator = client.get_paginator(operation)
+        yield from paginator.paginate(**arguments)
+
 
 def _is_http_url(text: str) -> bool:
     try:

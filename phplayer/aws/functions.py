@@ -22,8 +22,7 @@ class Functions:
 
         """
         with self._connection.calling("lambda:ListFunctions", region):
-            client = self._connection.client("lambda", region)
-            pages = client.get_paginator("list_functions").paginate(FunctionVersion="ALL")
+            pages = self._connection.pages("lambda", region, "list_functions", FunctionVersion="ALL")
             return frozenset(
                 layer["Arn"]
                 for page in pages

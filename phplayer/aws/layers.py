@@ -97,8 +97,7 @@ class Layers:
 
         """
         with self._connection.calling("lambda:ListLayerVersions", region):
-            pages = self._connection.client("lambda", region).get_paginator("list_layer_versions")
-            for page in pages.paginate(LayerName=layer):
+            for page in self._connection.pages("lambda", region, "list_layer_versions", LayerName=layer):
                 for item in page.get("LayerVersions", ()):
                     yield _version(item)
 

@@ -114,8 +114,7 @@ def enabled_regions(connection: Connection, region: str) -> tuple[tuple[str, ...
 
 def _account_regions(connection: Connection, region: str) -> tuple[str, ...]:
     with connection.calling("account:ListRegions", region):
-        pages = connection.client("account", region).get_paginator("list_regions")
-        answers = pages.paginate(RegionOptStatusContains=list(_OPTED_IN))
+        answers = connection.pages("account", region, "list_regions", RegionOptStatusContains=list(_OPTED_IN))
         return tuple(item["RegionName"] for page in answers for item in page["Regions"])
 
 
