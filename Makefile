@@ -19,7 +19,7 @@ packages: setup
 	@cd examples/hello && ../../$(BIN)/phplayer doctor --fix --yes >&2
 
 test: lint
-	$(BIN)/pytest
+	@scripts/test.sh
 
 # What takes too long for CI: compiles in containers, for arm64 under emulation, of other versions, of PECL's extensions.
 test-slow: packages

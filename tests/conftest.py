@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import filelock
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -82,12 +83,20 @@ def phplayer() -> Phplayer:
     return run_phplayer
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that need a Docker daemon: those with the fixture that starts one."""
+    for item in items:
+        if "bed" in getattr(item, "fixturenames", ()):
+            item.add_marker("docker")
+
+
 def build_hello(unpacked: Path) -> Built:
     """Build the hello example; compiles PHP unless the cache of this checkout has it."""
     project = WORK / "test" / "hello"
     project.mkdir(parents=True, exist_ok=True)
     shutil.copytree(ROOT / "examples" / "hello", project, dirs_exist_ok=True)
-    run_phplayer("build", cwd=project)
+    with filelock.FileLock(project / "lock"):  # tests may run side by side
+        run_phplayer("build", cwd=project)
     dist = next((project / "dist").iterdir())
     return Built(dist=dist, tree=unpack(dist / "runtime.zip", unpacked))
 
@@ -103,6 +112,13 @@ def tools_bin(name: str) -> Path:
     requirements = ROOT / "requirements" / f"{name}.txt"
     home = WORK / "tools" / name
     made_from = home / "made-from"
+    home.mkdir(parents=True, exist_ok=True)
+    with filelock.FileLock(home.with_name(f"{name}.lock")):
+        _make(home, made_from, requirements)
+    return home / "bin"
+
+
+def _make(home: Path, made_from: Path, requirements: Path) -> None:
     if not made_from.is_file() or made_from.read_bytes() != requirements.read_bytes():
         subprocess.run([sys.executable, "-m", "venv", "--clear", home], check=True)
         install: Sequence[str | Path] = [
@@ -116,7 +132,6 @@ def tools_bin(name: str) -> Path:
         ]
         subprocess.run(install, check=True)
         made_from.write_bytes(requirements.read_bytes())
-    return home / "bin"
 
 
 SMALL = """
