@@ -103,10 +103,13 @@ class Connection:
 
     def pages(self, service: str, region: str, operation: str, **arguments: Any) -> Iterator[dict[str, Any]]:
         """Yield the pages of an operation's answer."""
+        yield from self.paginator(service, region, operation).paginate(**arguments)
+
+    def paginator(self, service: str, region: str, operation: str) -> Any:
+        """Return what asks for all pages of an operation's answer."""
         client = self.client(service, region)
         with self._lock:  # botocore looks through all its data for the first one: once, not in every thread
-            paginator = client.get_paginator(operation)
-        yield from paginator.paginate(**arguments)
+            return client.get_paginator(operation)
 
 
 def _is_http_url(text: str) -> bool:

@@ -15,7 +15,7 @@ from phplayer.aws.buckets import StoredObject
 from phplayer.layer import LayerArn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from phplayer.aws.connection import Connection
 
@@ -60,6 +60,12 @@ class Layers:
         self._connection = connection
         self._current = threading.local()  # .sent: who counts the bytes of this thread's request
 
+    def get_ready(self, regions: Iterable[str]) -> None:
+        """Make the clients that publishing takes before they are needed; nothing is sent."""
+        for region in regions:
+            self._connection.paginator("lambda", region, "list_layer_versions")
+            self._publisher(region)
+
     def publish(
         self, region: str, details: Details, content: bytes | StoredObject, *, sent: Callable[[int], None] | None = None
     ) -> LayerVersion:
@@ -71,7 +77,7 @@ class Layers:
 
         """
         optional = {"LicenseInfo": details.license_info} if details.license_info else {}
-        client = self._connection.client("lambda", region, once=True, prepare=self._count)
+        client = self._publisher(region)
         with self._connection.calling("lambda:PublishLayerVersion", region):
             self._current.sent = sent
             try:
@@ -133,6 +139,9 @@ class Layers:
             client = self._connection.client("lambda", arn.region)
             content = client.get_layer_version_by_arn(Arn=str(arn))["Content"]
             return LayerContent(url=content["Location"], code_sha256=content["CodeSha256"], size=content["CodeSize"])
+
+    def _publisher(self, region: str) -> Any:
+        return self._connection.client("lambda", region, once=True, prepare=self._count)
 
     def _count(self, client: Any) -> None:
         """Have the client's requests read from something that counts: botocore itself tells no progress."""

@@ -125,7 +125,10 @@ def publish(
 
 def _destination(console: Console, settings: Settings, aws: Aws, *, all_regions: bool) -> Destination:
     """Find out where to publish and say as whom: the settings, else where AWS's own configuration points."""
+    from concurrent.futures import ThreadPoolExecutor
+
     from phplayer import ledger
+    from phplayer.aws import regions
     from phplayer.errors import UsageError
     from phplayer.publishing.destination import destination
 
@@ -137,7 +140,10 @@ def _destination(console: Console, settings: Settings, aws: Aws, *, all_regions:
             remedy="Pass --region eu-central-1 (repeatable, or a pattern such as 'eu-*') or --all-regions, or set "
             "publish.regions in phplayer.toml, or AWS_REGION.",
         )
-    where = destination(names, aws, default=default, listen=console.listen)
+    with ThreadPoolExecutor(1) as beside:
+        # Making clients takes time, which may as well pass while AWS says who we are.
+        beside.submit(aws.layers.get_ready, [name for name in names if name in regions()])
+        where = destination(names, aws, default=default, listen=console.listen)
     at = "" if where.endpoint == ledger.AWS_ENDPOINT else f" at {where.endpoint}"
     several = f", {len(where.regions)} regions" if len(where.regions) > 1 else f", {where.regions[0]}"
     console.note(f"Publishing to account {where.identity.account} as {where.identity.principal}{at}{several}")
