@@ -31,6 +31,7 @@ SCHEMA_VERSION = 1
 """Of the JSON documents that commands print."""
 
 _COLOURS = {"error": "bold red", "warning": "bold yellow", "note": "bold cyan"}
+_WORTH_TELLING = 0.1  # seconds
 _WIDE = 90  # columns of a terminal with room for a bar beside a build's name, its phase and the count
 _PLAIN_INTERVAL = 15.0  # seconds between progress lines where nothing can be redrawn
 
@@ -314,7 +315,7 @@ def _count(event: PhaseAdvanced) -> str:
 
 
 def _seconds(seconds: float) -> str:
-    return f"  {seconds:.1f} s" if seconds >= 0.1 else ""  # noqa: PLR2004
+    return f"  {seconds:.1f} s" if seconds >= _WORTH_TELLING else ""
 
 
 def file_size(size: int) -> str:

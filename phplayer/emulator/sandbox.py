@@ -57,7 +57,7 @@ class Ending:
         return f"signal: {name.lower() if name else -self.code}"
 
 
-async def first_of(*futures: asyncio.Future[Any], timeout: float | None = None) -> None:  # noqa: ASYNC109
+async def first_of(*futures: asyncio.Future[Any], timeout: float | None = None) -> None:  # noqa: ASYNC109  as asyncio.wait
     """Return when one of the futures is done, or after ``timeout`` seconds; cancels none."""
     await asyncio.wait(futures, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
 

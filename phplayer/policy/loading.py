@@ -47,9 +47,10 @@ def search_folders(text: str, origin: str) -> tuple[str, ...]:
     """Return the absolute folders of a DT_RPATH or DT_RUNPATH of a file that lies in the folder ``origin``."""
     folders = []
     for each in text.split(":"):
+        folder = each
         for name, value in (("ORIGIN", origin), ("LIB", "lib64"), ("PLATFORM", "")):
-            each = each.replace(f"${{{name}}}", value).replace(f"${name}", value)  # noqa: PLW2901
-        folders.append(posixpath.normpath(each) if each else "")
+            folder = folder.replace(f"${{{name}}}", value).replace(f"${name}", value)
+        folders.append(posixpath.normpath(folder) if folder else "")
     return tuple(folder for folder in folders if folder)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import string
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 DIRECT_UPLOAD_LIMIT = 50 * 1024 * 1024
 """Bytes of a zip in the request itself: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html"""
+
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,8 +110,7 @@ def bucket_name(pattern: str, *, region: str, account: str) -> str:
         raise UsageError(
             f"{pattern!r} is no pattern for a bucket's name.", remedy="It may hold {region} and {account}."
         ) from error
-    allowed = set(string.ascii_lowercase + string.digits + ".-")
-    if not 3 <= len(name) <= 63 or set(name) - allowed or name[0] in ".-" or name[-1] in ".-":  # noqa: PLR2004
+    if not _BUCKET.fullmatch(name):
         raise UsageError(
             f"{name!r} cannot name a bucket.",
             remedy="Use 3 to 63 lower-case letters, digits and hyphens, such as layers-{account}-{region}.",

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _BUILT = (1980, 1, 1, 0, 0, 0)  # the time of every entry that ``archive.pack`` writes
 
+_NAMED = 3  # files that a message names
 _AGAIN = "Remove the folder and build it again: phplayer build"
 
 
@@ -29,8 +30,8 @@ def check(archive: LayerArchive) -> None:
         added = [entry.filename for entry in opened.infolist() if entry.date_time != _BUILT]
     if added:
         raise UsageError(
-            f"{archive.path} was changed after it was built: {', '.join(added[:3])}"
-            f"{' and others' if len(added) > 3 else ''}.",  # noqa: PLR2004
+            f"{archive.path} was changed after it was built: {', '.join(added[:_NAMED])}"
+            f"{' and others' if added[_NAMED:] else ''}.",
             remedy=_AGAIN,
         )
     beside = archive.path.with_name("manifest.json")

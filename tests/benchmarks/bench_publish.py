@@ -18,10 +18,10 @@ import boto3
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from phplayer.aws import regions  # noqa: E402
-from tests import conftest, layers  # noqa: E402
-from tests.integration.aws_endpoint import CREDENTIALS, moto_server, reset  # noqa: E402
-from tests.integration.fault_proxy import Call, Faults, faulty_proxy  # noqa: E402
+from phplayer.aws import regions
+from tests import conftest, layers
+from tests.integration.aws_endpoint import CREDENTIALS, moto_server, reset
+from tests.integration.fault_proxy import Call, Faults, faulty_proxy
 
 LATENCY = 0.3  # seconds for each call
 COUNT = 30

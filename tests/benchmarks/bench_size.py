@@ -20,9 +20,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from phplayer import archive, budget, inspection  # noqa: E402
-from phplayer.compression import Compression  # noqa: E402
-from tests import conftest  # noqa: E402
+from phplayer import archive, budget, inspection
+from phplayer.compression import Compression
+from tests import conftest
 
 PEER = "@libphp/amazon-linux-2023-v84@0.0.8"
 SEARCH_PATH = "/lib64:/usr/lib64"  # Lambda's, as far as this machine has it

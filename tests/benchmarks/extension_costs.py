@@ -26,11 +26,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from phplayer import catalog, elf, recipe, sources  # noqa: E402
-from phplayer.catalog import files  # noqa: E402
-from phplayer.engines import host  # noqa: E402
-from phplayer.events import unheard  # noqa: E402
-from phplayer.runtime import Architecture, BootstrapMode, Runtime  # noqa: E402
+from phplayer import catalog, elf, recipe, sources
+from phplayer.catalog import files
+from phplayer.engines import host
+from phplayer.events import unheard
+from phplayer.runtime import Architecture, BootstrapMode, Runtime
 
 LIBRARY_FOLDERS = ("lib", "usr/lib", "lib64", "usr/lib64")
 KNOWN = catalog.load()
@@ -103,7 +103,7 @@ class Libraries:
     def path(self, soname: str) -> Path:
         return next(path.resolve() for folder in self._folders if (path := folder / soname).exists())
 
-    @cache  # noqa: B019
+    @cache  # noqa: B019  one object in a short run
     def symbols(self, soname: str) -> frozenset[str]:
         lines = output("nm", "-D", "--defined-only", self.path(soname)).splitlines()
         return frozenset(line.split()[-1].partition("@")[0] for line in lines)

@@ -10,8 +10,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from tests import conftest  # noqa: E402
-from tests.integration import guzzle  # noqa: E402
+from tests import conftest
+from tests.integration import guzzle
 
 
 def bench(name: str, *arguments: str | Path) -> None:

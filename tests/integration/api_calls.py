@@ -150,7 +150,7 @@ class _Handler(BaseHTTPRequestHandler):
         kept = [(name, value) for name, value in answer.getheaders() if name.lower() not in hop_by_hop]
         self._answer(answer.status, kept, data)
 
-    do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = do_PATCH = _forward  # noqa: N815
+    do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = do_PATCH = _forward  # noqa: N815  the names are http.server's
 
     def _body(self) -> bytes:
         if self.headers.get("Expect", "").lower() == "100-continue":

@@ -128,7 +128,7 @@ def test_a_publisher_that_is_killed_at_any_moment_is_resumed_without_loss_or_rep
     for _ in range(60):
         process = begin(project, environment, *arguments)
         try:
-            process.wait(random.uniform(usual / 3, usual))  # noqa: S311
+            process.wait(random.uniform(usual / 3, usual))  # noqa: S311  no secret
         except subprocess.TimeoutExpired:
             process.kill()
         code, stderr = end(process)

@@ -181,7 +181,7 @@ def test_no_event_is_lost_or_run_twice(built: Built, tmp_path: Path, capsys: pyt
             f"{tally.starts} starts; faults {injected}"
         )
         with capsys.disabled():
-            print(figures)  # noqa: T201
+            print(figures)  # noqa: T201  figures for whoever ran it
         assert tally.wrong == []
         assert handed_out == tally.answered + tally.failed.total()
         assert max(tally.ran.values()) == 1, "an event was run twice"

@@ -306,7 +306,7 @@ def test_an_archive_on_this_machine_is_installed(workshop: Workshop, tmp_path: P
         opened.writestr("thing/composer.json", '{"name": "acme/thing"}')
         opened.writestr("thing/code.php", "<?php")
     workshop.project({"acme/thing": "*"}, lock=False)
-    dist = {"type": "zip", "url": str(archive), "shasum": hashlib.sha1(archive.read_bytes()).hexdigest()}  # noqa: S324
+    dist = {"type": "zip", "url": str(archive), "shasum": hashlib.sha1(archive.read_bytes()).hexdigest()}  # noqa: S324  Composer's own checksum
     lock = {
         "packages": [{"name": "acme/thing", "version": "1.0.0", "dist": dist, "type": "library"}],
         "packages-dev": [],
