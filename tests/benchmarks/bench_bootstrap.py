@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import os
 import resource
+import signal
 import socket
 import statistics
 import subprocess
@@ -36,11 +37,12 @@ def per_invocation(server: Path, command: Sequence[str | Path], environment: dic
     with subprocess.Popen([server, "serve", str(WARM), str(count)], stdout=subprocess.PIPE, text=True) as api:
         assert api.stdout is not None
         address = f"127.0.0.1:{api.stdout.readline().strip()}"
-        with subprocess.Popen(command, env={**environment, "AWS_LAMBDA_RUNTIME_API": address}) as process:
+        environment = {**environment, "AWS_LAMBDA_RUNTIME_API": address}
+        with subprocess.Popen(command, env=environment, start_new_session=True) as process:
             try:
                 return float(api.stdout.readline())
             finally:
-                process.kill()
+                os.killpg(process.pid, signal.SIGKILL)  # one contestant starts others
 
 
 def processor_ms(run: Callable[[], object]) -> float:
