@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -7,7 +8,10 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -110,6 +114,37 @@ def test_an_interrupt_ends_all_and_lets_them_clean_up(tmp_path: Path) -> None:
     assert gone(pids)
     assert len(list(tmp_path.glob("*.cleaned"))) == 2
     assert not (tmp_path / "php84-al2023-x86_64.started").exists(), "what had not begun does not begin"
+
+
+class Terminated(Exception):  # noqa: N818  it stands for what the command line's handler of SIGTERM raises
+    pass
+
+
+@dataclass(frozen=True, kw_only=True)
+class SignalledRequest(batch.Request):
+    """Sends this process a signal while it is sent to another one: in the middle of a process's start."""
+
+    number: signal.Signals
+
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        os.kill(os.getpid(), self.number)
+        return partial(batch.Request, **{name: value for name, value in vars(self).items() if name != "number"}), ()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_a_build_starts_ends_that_build_too(tmp_path: Path, number: signal.Signals) -> None:
+    def terminated(_number: int, _frame: object) -> None:
+        raise Terminated
+
+    plain = stand_ins.request(tmp_path, "8.2", "hang")
+    started = SignalledRequest(number=number, **vars(plain))
+    before = signal.signal(signal.SIGTERM, terminated)
+    try:
+        with pytest.raises((KeyboardInterrupt, Terminated)):
+            batch.build_all([started, plain], parallel=1, listener=print, build=stand_ins.build)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert multiprocessing.active_children() == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
