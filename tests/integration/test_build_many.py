@@ -107,5 +107,5 @@ def test_layers_that_would_share_a_name_are_refused_with_the_line_to_write(phpla
         assert "would all be named php-vendor" in refused.stderr
         assert '[layer] vendor = "{name}-vendor-{php}-{arch}"' in refused.stderr
     (tmp_path / "phplayer.toml").write_text('[layer]\nvendor = "{name}-vendor-{php}-{arch}"\n')
-    phplayer("ci", "github", *arguments[1:], cwd=tmp_path)
+    phplayer("ci", "github", "--install", "phplayer==1.2.3", *arguments[1:], cwd=tmp_path)
     assert not (tmp_path / "dist").exists()
