@@ -95,7 +95,11 @@ def build(
     began = time.monotonic()
     flow = _Flow(settings=settings, runtime=runtime, engine=engine, source=source, jobs=jobs, listener=listener)
     flow.folder.mkdir(parents=True, exist_ok=True)
-    with cache.lock(f"dist-{hashlib.sha256(str(flow.folder).encode()).hexdigest()[:_SHORT]}"):
+
+    def on_wait() -> None:
+        listener(Noted(message=f"{flow.subject}: waiting for another build into {flow.folder}."))
+
+    with cache.lock(f"dist-{hashlib.sha256(str(flow.folder).encode()).hexdigest()[:_SHORT]}", on_wait=on_wait):
         layers = (flow.runtime_layer(), *flow.vendor_layer())
     return BuildResult(runtime=runtime, folder=flow.folder, layers=layers, seconds=time.monotonic() - began)
 
