@@ -14,6 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from phplayer import toml_lines
 from phplayer.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ class Settings:
 
     root: Path  # the folder of phplayer.toml, or the current one
     values: Mapping[str, Any]
-    origins: Mapping[str, str] = field(repr=False)  # "flag", "environment NAME", a file's path, "default"
+    origins: Mapping[str, str] = field(repr=False)  # "the command line", a variable, a file and its line, "default"
 
     @classmethod
     def load(
@@ -141,8 +142,8 @@ class Settings:
         root = next((folder for folder in (start, *start.parents) if (folder / FILE_NAME).is_file()), start)
         values = {key.name: key.default for key in KEYS}
         origins = {key.name: "default" for key in KEYS}
-        for name, value in _read_file(root / FILE_NAME):
-            values[name], origins[name] = value, str(root / FILE_NAME)
+        for name, value, origin in _read_file(root / FILE_NAME):
+            values[name], origins[name] = value, origin
         for key in KEYS:
             if environment.get(key.environment):
                 values[key.name] = _from_environment(key, environment[key.environment])
@@ -207,37 +208,42 @@ def _settings(root: Path, values: dict[str, Any], origins: dict[str, str]) -> Se
     return Settings(root=root, values=MappingProxyType(values), origins=MappingProxyType(origins))
 
 
-def _read_file(path: Path) -> Iterator[tuple[str, Any]]:
+def _read_file(path: Path) -> Iterator[tuple[str, Any, str]]:
+    """Yield the name of each key in the file, its value, and where it stands."""
     if not path.is_file():
         return
     try:
-        with path.open("rb") as file:
-            document = tomllib.load(file)
+        text = path.read_bytes().decode()
+        document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{path} is not valid TOML: {error}.", remedy="Correct that line.") from error
     except UnicodeDecodeError as error:
         raise UsageError(f"{path} is not UTF-8 text.", remedy="Save it as UTF-8.") from error
+    lines = toml_lines.lines(text)
     for table_name, table in document.items():
+        where = f"{path}, line {lines[table_name,]}"
         tables = sorted({key.name.partition(".")[0] for key in KEYS})
         if table_name not in tables:
             near = did_you_mean(table_name, tables)
-            raise UsageError(f"Unknown table [{table_name}] in {path}.", remedy=f"{near}Known: {', '.join(tables)}.")
+            raise UsageError(f"Unknown table [{table_name}] in {where}.", remedy=f"{near}Known: {', '.join(tables)}.")
         if not isinstance(table, dict):
-            raise UsageError(f"{table_name} in {path} must be a table.", remedy=f"Write it as [{table_name}].")
+            raise UsageError(f"{table_name} in {where} must be a table.", remedy=f"Write it as [{table_name}].")
         for key_name, value in table.items():
+            where = f"{path}, line {lines[table_name, key_name]}"
             name = f"{table_name}.{key_name}"
             if name not in _BY_NAME:
                 known = [key.name.partition(".")[2] for key in KEYS if key.name.startswith(f"{table_name}.")]
                 near = did_you_mean(key_name, known)
                 raise UsageError(
-                    f"Unknown key {key_name!r} in [{table_name}] of {path}.", remedy=f"{near}Known: {', '.join(known)}."
+                    f"Unknown key {key_name!r} in [{table_name}] of {where}.",
+                    remedy=f"{near}Known: {', '.join(known)}.",
                 )
-            yield name, _typed(_BY_NAME[name], value, str(path))
+            yield name, _typed(_BY_NAME[name], value, where), where
 
 
 _TYPE_NAMES = {
     str: "a string",
-    int: "a whole number",
+    int: "a whole number, 0 or more",
     bool: "true or false",
     tuple: "a list of strings",
     dict: "a table",
@@ -253,7 +259,7 @@ def _typed(key: Key, value: Any, origin: str) -> Any:
         return tuple(value)
     if wanted is str and isinstance(value, Path):
         return str(value)
-    if type(value) is wanted and (wanted is not dict or _is_flat(value)):
+    if _fits(value, wanted):
         return value
     kind = f"a string or {_TYPE_NAMES[wanted]}" if key.one_or_more else _TYPE_NAMES[wanted]
     raise UsageError(
@@ -262,8 +268,11 @@ def _typed(key: Key, value: Any, origin: str) -> Any:
     )
 
 
-def _is_flat(table: dict[str, Any]) -> bool:
-    return all(isinstance(value, str | int | float | bool) for value in table.values())
+def _fits(value: Any, wanted: type) -> bool:
+    exact = type(value) is wanted  # not isinstance: True would be an int
+    if isinstance(value, dict):
+        return exact and all(isinstance(each, str | int | float | bool) for each in value.values())
+    return exact and (wanted is not int or value >= 0)
 
 
 def _from_environment(key: Key, text: str) -> Any:
@@ -277,8 +286,9 @@ def _from_environment(key: Key, text: str) -> Any:
     if wanted is int and text.isdecimal():
         return int(text)
     if wanted is dict:
-        pairs = (part.partition("=") for part in text.split(","))
-        return {name.strip(): value.strip() for name, _, value in pairs}
+        pairs = [part.partition("=") for part in text.split(",")]
+        if all(name.strip() and sign for name, sign, _ in pairs):
+            return {name.strip(): value.strip() for name, _, value in pairs}
     return _typed(key, text, origin)
 
 

@@ -29,7 +29,7 @@ def test_each_value_knows_its_origin(tmp_path: Path) -> None:
     settings = load(tmp_path, "[build]\njobs = 3\n", {"PHPLAYER_LAYER_NAME": "env"}, php__version="8.2")
     assert settings.origins["php.version"] == "the command line"
     assert settings.origins["layer.name"] == "environment variable PHPLAYER_LAYER_NAME"
-    assert settings.origins["build.jobs"] == str(tmp_path / "phplayer.toml")
+    assert settings.origins["build.jobs"] == f"{tmp_path / 'phplayer.toml'}, line 2"
     assert settings.origins["build.output"] == "default"
 
 
@@ -51,6 +51,7 @@ def test_the_project_is_the_nearest_folder_above_with_a_settings_file(tmp_path: 
         ("[build]\njobs = true\n", "must be a whole number"),
         ("php = 1\n", "must be a table"),
         ("[php]\nini = { a = [1] }\n", "must be a table"),
+        ("[build]\nparallel = -1\n", "build.parallel must be a whole number, 0 or more"),
     ],
 )
 def test_mistakes_in_the_file_are_named(tmp_path: Path, text: str, said: str) -> None:
@@ -58,6 +59,30 @@ def test_mistakes_in_the_file_are_named(tmp_path: Path, text: str, said: str) ->
         load(tmp_path, text)
     assert said in f"{caught.value.message} {caught.value.remedy}"
     assert "phplayer.toml" in f"{caught.value.message}"
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ('# first\n\n[php]\nextensions = [\n  "curl",  # a comment\n]\nversoin = "8.4"\n', 7),
+        ('[php]\nini = { memory_limit = """\n[layer]\n1G""" }\nversion = 8\n', 5),
+        ('[php]\nextensions = [\n  "curl",\n  1,\n]\n', 2),
+        ('layer.name = "a"\nlayer.nmae = "b"\n', 2),
+        ('\r\n[php]\r\nversion = "8.4"\r\n\r\n[buid]\r\njobs = 1\r\n', 5),
+        ("[php]\n[php.in]\nx = 1\n", 2),
+        ("[[php]]\nversion = 1\n", 1),
+        ("[build]\njobs = 1\noutput = 2", 3),
+    ],
+)
+def test_mistakes_in_the_file_are_named_with_their_line(tmp_path: Path, text: str, line: int) -> None:
+    (tmp_path / "phplayer.toml").write_bytes(text.encode())
+    with pytest.raises(UsageError, match=rf"phplayer\.toml, line {line}\b"):
+        load(tmp_path)
+
+
+def test_a_table_in_the_environment_has_a_name_for_each_value(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="PHPLAYER_PHP_INI gives 'memory_limit'"):
+        load(tmp_path, environment={"PHPLAYER_PHP_INI": "memory_limit"})
 
 
 def test_the_environment_gives_every_type(tmp_path: Path) -> None:
