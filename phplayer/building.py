@@ -100,8 +100,13 @@ def build(
         listener(Noted(message=f"{flow.subject}: waiting for another build into {flow.folder}."))
 
     with cache.lock(f"dist-{hashlib.sha256(str(flow.folder).encode()).hexdigest()[:_SHORT]}", on_wait=on_wait):
-        layers = (flow.runtime_layer(), *flow.vendor_layer())
-    return BuildResult(runtime=runtime, folder=flow.folder, layers=layers, seconds=time.monotonic() - began)
+        layers = list[BuiltLayer]()
+        try:
+            layers.append(flow.runtime_layer())
+            layers.extend(flow.vendor_layer())
+        finally:  # the runtime layer is there even where the vendor layer is refused
+            describing.list_sums(flow.folder, [layer.archive for layer in layers])
+    return BuildResult(runtime=runtime, folder=flow.folder, layers=tuple(layers), seconds=time.monotonic() - began)
 
 
 class _Flow:
