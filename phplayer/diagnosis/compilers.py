@@ -56,6 +56,10 @@ def missing(engine: HostEngine, packages: Sequence[str], name: str) -> Check:
     """Tell whether packages are installed."""
     absent = engine.missing(packages)
     if not absent:
-        return Check(name=name, ok=True, found=f"{len(packages)} packages of {engine.base.name}")
+        return Check(
+            name=name,
+            ok=True,
+            found=f"{len(packages)} {'package' if len(packages) == 1 else 'packages'} of {engine.base.name}",
+        )
     remedy = f"Run: {shlex.join(engine.install_command(absent))}"
     return Check(name=name, ok=False, remedy=remedy, fix=Fix(what="packages", packages=tuple(absent)))

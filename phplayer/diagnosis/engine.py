@@ -24,19 +24,27 @@ def docker(*, required: bool) -> tuple[Daemon | None, Check]:
     try:
         daemon = docker_daemon.connect()
     except EnvironmentMissingError as error:
-        remedy = error.remedy if required else f"{error.message} Builds compile on this machine."
+        remedy = _remedy(error) if required else f"{error.message} Builds compile on this machine."
         mend = fix(error) if required else None
         return None, Check(name="Docker", ok=False, required=required, remedy=remedy, fix=mend)
     found = f"{daemon.version} at {daemon.address}, {daemon.platform}, {daemon.processors} processors, "
     return daemon, Check(name="Docker", ok=True, required=required, found=f"{found}{gigabytes(daemon.memory)}")
 
 
-def fix(missing: EnvironmentMissingError) -> Fix | None:
-    """Return how this machine gets a daemon: installed where it has none, started where systemd does that.
+def _is_missing_here(error: EnvironmentMissingError) -> bool:
+    """Tell whether the daemon of this machine is missing: not one that is elsewhere, or that refuses this user."""
+    return any(f"{why} {_SOCKET}" in error.message for why in ("there is no socket at", "no daemon listens at"))
 
-    One that is elsewhere, or that refuses this user, is not for us to mend.
-    """
-    if not any(f"{why} {_SOCKET}" in missing.message for why in ("there is no socket at", "no daemon listens at")):
+
+def _remedy(error: EnvironmentMissingError) -> str:
+    if _is_missing_here(error) and shutil.which("dockerd") and not _SYSTEMD.is_dir():
+        return "Docker is installed, and nothing starts it here: run dockerd as root. Or use --engine host."
+    return error.remedy
+
+
+def fix(missing: EnvironmentMissingError) -> Fix | None:
+    """Return how this machine gets a daemon: installed where it has none, started where systemd does that."""
+    if not _is_missing_here(missing):
         return None
     try:
         base = base_of_this_machine()

@@ -230,6 +230,10 @@ def test_docker_is_installed_and_started_where_a_build_needs_it(
     no_docker(monkeypatch, errno.ECONNREFUSED)
     cli.main(["doctor", "--fix", "--yes"])
     assert administered.read_text() == "systemctl enable --now docker\n"
+    (tmp_path / "systemd").rmdir()
+    installed = checks(tmp_path, build__engine="docker")["Docker"]
+    assert installed.fix is None
+    assert "run dockerd as root" in installed.remedy
 
 
 def test_a_daemon_that_refuses_or_is_elsewhere_is_for_the_user_to_mend(
