@@ -9,19 +9,21 @@ from __future__ import annotations
 import os
 import re
 import tomllib
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from phplayer import toml_lines
-from phplayer.errors import UsageError, did_you_mean
+from phplayer.errors import UsageError, check_known, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 FILE_NAME = "phplayer.toml"
 
+_DEFAULT, _COMMAND_LINE = "default", "the command line"
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 
@@ -141,7 +143,7 @@ class Settings:
         start = (start or Path.cwd()).resolve()
         root = next((folder for folder in (start, *start.parents) if (folder / FILE_NAME).is_file()), start)
         values = {key.name: key.default for key in KEYS}
-        origins = {key.name: "default" for key in KEYS}
+        origins = {key.name: _DEFAULT for key in KEYS}
         for name, value, origin in _read_file(root / FILE_NAME):
             values[name], origins[name] = value, origin
         for key in KEYS:
@@ -150,7 +152,7 @@ class Settings:
                 origins[key.name] = f"environment variable {key.environment}"
         for name, value in (flags or {}).items():
             if value is not None:
-                values[name], origins[name] = _typed(_BY_NAME[name], value, "the command line"), "the command line"
+                values[name], origins[name] = _typed(_BY_NAME[name], value, _COMMAND_LINE), _COMMAND_LINE
         return _settings(root, values, origins)
 
     def using(self, name: str, value: Any) -> Settings:
@@ -166,6 +168,29 @@ class Settings:
         value = self.values[name]
         assert isinstance(value, str)  # noqa: S101  the type was checked when it was read
         return value
+
+    def choice(self, name: str, known: Iterable[str], what: str) -> str:
+        """Return the value of a key of type str that is one of several; ``what`` says of what kind they are.
+
+        Raises:
+            UsageError: it is none of them.
+
+        """
+        with self.blamed(name):
+            check_known(self.text(name), known, what)
+        return self.text(name)
+
+    @contextmanager
+    def blamed(self, name: str) -> Iterator[None]:
+        """Add where a key's value stands to a complaint about the value; who typed it just now knows."""
+        try:
+            yield
+        except UsageError as error:
+            origin = self.origins[name]
+            if origin in {_DEFAULT, _COMMAND_LINE}:
+                raise
+            message = f"{error.message.removesuffix('.')} ({name} in {origin})."
+            raise UsageError(message, remedy=error.remedy, details=error.details) from error
 
     def number(self, name: str) -> int:
         """Return the value of a key of type int."""
@@ -290,39 +315,3 @@ def _from_environment(key: Key, text: str) -> Any:
         if all(name.strip() and sign for name, sign, _ in pairs):
             return {name.strip(): value.strip() for name, _, value in pairs}
     return _typed(key, text, origin)
-
-
-def write_example(directory: Path, *, php: str) -> Path:
-    """Write a ``phplayer.toml`` in which every key stands, explained and commented out but for the first two.
-
-    Raises:
-        UsageError: there is one already, or no such folder.
-
-    """
-    path = directory / FILE_NAME
-    if not directory.is_dir():
-        raise UsageError(f"There is no folder {directory}.", remedy=f"Make it first: mkdir -p {directory}")
-    lines = ["# Settings of phplayer. Each can also be given by a flag, or as PHPLAYER_<TABLE>_<KEY>."]
-    table = ""
-    for key in KEYS:
-        key_table, _, name = key.name.partition(".")
-        if key_table != table:
-            table = key_table
-            lines.append(f"\n[{table}]")
-        shown = key.example or _toml(php if key.name == "php.version" else key.default)
-        prefix = "" if table == "php" and key.default not in ({}, "") else "# "
-        lines.append(f"{prefix}{name} = {shown}  # {key.help}")
-    try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write("\n".join(lines) + "\n")
-    except FileExistsError as error:
-        raise UsageError(f"{path} exists already.", remedy="Edit it, or remove it first.") from error
-    return path
-
-
-def _toml(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, tuple):
-        return "[" + ", ".join(_toml(item) for item in value) + "]"
-    return f'"{value}"' if isinstance(value, str) else str(value)

@@ -13,7 +13,7 @@ from phplayer import vendor as vendoring
 from phplayer.diagnosis import aws, compilers, composer, emulation, engine, namespaces, space
 from phplayer.diagnosis.checks import Check, Diagnosis, Fix, Step, failure
 from phplayer.diagnosis.repair import commands, fixes, repair
-from phplayer.engines import DOCKER, HOST
+from phplayer.engines import DOCKER, HOST, NAMES
 
 if TYPE_CHECKING:
     from phplayer.settings import Settings
@@ -29,7 +29,7 @@ def examine(settings: Settings) -> Diagnosis:
 
     """
     runtimes = matrix.runtimes(settings)
-    asked = settings.text("build.engine")
+    asked = settings.choice("build.engine", NAMES, "engine")
     foreign = compilers.foreign(runtimes)
     daemon, docker = engine.docker(required=asked == DOCKER or bool(foreign)) if asked != HOST else (None, None)
     chosen = DOCKER if daemon is not None or asked == DOCKER else HOST

@@ -12,7 +12,7 @@ import pytest
 from phplayer import aws, catalog, cli, diagnosis
 from phplayer.diagnosis import Check, emulation, engine
 from phplayer.engines import docker_daemon, host
-from phplayer.errors import AwsRefusedError, EnvironmentMissingError, PhplayerError
+from phplayer.errors import AwsRefusedError, EnvironmentMissingError, PhplayerError, UsageError
 from phplayer.settings import Settings
 
 
@@ -84,6 +84,11 @@ def test_docker_asked_for_and_missing_is_an_error(tmp_path: Path) -> None:
     assert error.exit_code == 4
     assert "lacks: Docker" in error.message
     assert "compiler and libraries" not in found, "of this machine's compilers nothing is needed"
+
+
+def test_an_engine_that_is_none_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="Unknown engine 'dokcer'"):
+        checks(tmp_path, build__engine="dokcer")
 
 
 def test_with_docker_it_is_what_a_build_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from phplayer import example_settings
 from phplayer.errors import UsageError
-from phplayer.settings import KEYS, Settings, write_example
+from phplayer.settings import KEYS, Settings
 
 
 def load(folder: Path, text: str = "", environment: dict[str, str] | None = None, **flags: object) -> Settings:
@@ -102,14 +103,14 @@ def test_the_environment_gives_every_type(tmp_path: Path) -> None:
 
 
 def test_the_example_holds_every_key_and_loads_with_all_lines_switched_on(tmp_path: Path) -> None:
-    path = write_example(tmp_path, php="8.4")
+    path = example_settings.write(tmp_path, php="8.4")
     assert load(tmp_path).values["php.version"] == ("8.4",)
     text = path.read_text()
     path.write_text("\n".join(line.removeprefix("# ") if " = " in line else line for line in text.splitlines()))
     everything = load(tmp_path)
     assert {name for name, origin in everything.origins.items() if origin != "default"} == {key.name for key in KEYS}
     with pytest.raises(UsageError, match="exists already"):
-        write_example(tmp_path, php="8.4")
+        example_settings.write(tmp_path, php="8.4")
 
 
 def test_of_a_list_of_one_the_brackets_can_be_left_out_where_that_reads_better(tmp_path: Path) -> None:
@@ -140,3 +141,12 @@ def test_a_size_that_is_none_is_named_with_where_it_comes_from(tmp_path: Path) -
     for text in ("ten GB", "10 GiB", "-1"):
         with pytest.raises(UsageError, match=r"cache\.max_size is .* no size \(the command line\)"):
             load(tmp_path, cache__max_size=text).size("cache.max_size")
+
+
+def test_a_choice_that_is_none_is_named_with_where_it_comes_from(tmp_path: Path) -> None:
+    known = ("auto", "docker")
+    settings = load(tmp_path, environment={"PHPLAYER_BUILD_ENGINE": "dokcer"})
+    with pytest.raises(UsageError, match=r"'dokcer' \(build\.engine in environment variable PHPLAYER_BUILD_ENGINE\)\."):
+        settings.choice("build.engine", known, "engine")
+    with pytest.raises(UsageError, match=r"^Unknown engine 'dokcer'\.$"):
+        load(tmp_path, build__engine="dokcer").choice("build.engine", known, "engine")
