@@ -146,6 +146,7 @@ class Settings:
         origins = {key.name: _DEFAULT for key in KEYS}
         for name, value, origin in _read_file(root / FILE_NAME):
             values[name], origins[name] = value, origin
+        _check_variables(environment)
         for key in KEYS:
             if environment.get(key.environment):
                 values[key.name] = _from_environment(key, environment[key.environment])
@@ -298,6 +299,18 @@ def _fits(value: Any, wanted: type) -> bool:
     if isinstance(value, dict):
         return exact and all(isinstance(each, str | int | float | bool) for each in value.values())
     return exact and (wanted is not int or value >= 0)
+
+
+def _check_variables(environment: Mapping[str, str]) -> None:
+    """Refuse a variable that looks like a setting and is none, as an unknown key of the file."""
+    known = [key.environment for key in KEYS]
+    tables = tuple({f"PHPLAYER_{key.name.partition('.')[0].upper()}_" for key in KEYS})
+    for name in environment:
+        if name.startswith(tables) and name not in known:
+            raise UsageError(
+                f"Unknown setting in environment variable {name}.",
+                remedy=f"{did_you_mean(name, known)}phplayer init writes a file with all settings.",
+            )
 
 
 def _from_environment(key: Key, text: str) -> Any:

@@ -36,6 +36,7 @@ def examine(settings: Settings) -> Diagnosis:
     checks = [docker] if docker else []
     if daemon is not None:
         checks.extend(emulation.architectures(daemon, runtimes))
+        checks.extend(space.docker_room(daemon))
     if chosen == HOST:
         checks.extend(compilers.host(runtimes))
     checks.extend((space.room(), space.memory(settings, daemon)))

@@ -10,10 +10,13 @@ from phplayer.diagnosis.checks import Check, gigabytes
 from phplayer.engines import capacity, compilers
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from phplayer.engines.docker_daemon import Daemon
     from phplayer.settings import Settings
 
 _ROOM = 1_500_000_000  # bytes: a PHP source tree with its objects takes about one billion
+_DOCKER_ROOM = 3_000_000_000  # bytes: a toolchain image takes 1 to 1.5 billion, and so does a container with PHP
 _PER_JOB = 1_000_000_000  # bytes: the compiler takes 600 MB for the largest file, make and the linker theirs
 
 
@@ -26,6 +29,24 @@ def room() -> Check:
         found=f"{gigabytes(free)} free in {cache.root()}",
         remedy=f"Free {gigabytes(_ROOM - free)} in {cache.root()} (phplayer clean --all), or move the cache with "
         "PHPLAYER_CACHE.",
+    )
+
+
+def docker_room(daemon: Daemon) -> Iterator[Check]:
+    """Tell whether a daemon of this machine has room; where another one keeps its images cannot be looked at."""
+    with daemon.asked_to("tell where it keeps its images"):
+        place = daemon.api.info()["DockerRootDir"]
+    if not daemon.address.startswith("unix://"):
+        return
+    try:
+        free = shutil.disk_usage(place).free
+    except OSError:  # in a virtual machine, or none of this user's business
+        return
+    yield Check(
+        name="disk space of Docker",
+        ok=free >= _DOCKER_ROOM,
+        found=f"{gigabytes(free)} free in {place}",
+        remedy=f"Free {gigabytes(_DOCKER_ROOM - free)} in {place}: docker system prune removes what nothing uses.",
     )
 
 

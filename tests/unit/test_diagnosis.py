@@ -3,8 +3,10 @@ from __future__ import annotations
 import errno
 import json
 import shlex
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -56,6 +58,14 @@ class FakeDaemon:
     platform: str = "amd64"
     processors: int = 4
     memory: int = 8 * 10**9
+    images: str = "/nowhere"
+
+    @property
+    def api(self) -> Any:
+        return SimpleNamespace(info=lambda: {"DockerRootDir": self.images})
+
+    def asked_to(self, _what: str) -> nullcontext[None]:
+        return nullcontext()
 
     def runs_natively(self, architecture: str) -> bool:
         return architecture == "x86_64"
@@ -106,6 +116,17 @@ def test_with_docker_it_is_what_a_build_takes(tmp_path: Path, monkeypatch: pytes
     (tmp_path / "qemu-aarch64").write_text("enabled\ninterpreter /usr/bin/qemu\nflags: OCF\n")
     assert checks(tmp_path, build__arch=("all",))["emulation of arm64"].ok
     assert "ccache" not in found
+
+
+def test_a_daemon_needs_room_for_images_where_it_can_be_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(docker_daemon, "connect", FakeDaemon)
+    assert "disk space of Docker" not in checks(tmp_path), "it is another machine's"
+    monkeypatch.setattr(docker_daemon, "connect", lambda: FakeDaemon(images=str(tmp_path)))
+    for free, ok in ((2 * 10**9, False), (4 * 10**9, True)):
+        monkeypatch.setattr("shutil.disk_usage", lambda _path, free=free: SimpleNamespace(free=free))
+        assert checks(tmp_path)["disk space of Docker"].ok is ok
 
 
 def test_the_host_engine_cannot_compile_for_another_architecture(tmp_path: Path) -> None:

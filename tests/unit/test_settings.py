@@ -81,6 +81,14 @@ def test_mistakes_in_the_file_are_named_with_their_line(tmp_path: Path, text: st
         load(tmp_path)
 
 
+def test_an_unknown_setting_in_the_environment_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="PHPLAYER_PHP_VERSOIN") as caught:
+        load(tmp_path, environment={"PHPLAYER_PHP_VERSOIN": "8.4"})
+    assert "Did you mean 'PHPLAYER_PHP_VERSION'?" in caught.value.remedy
+    others = {"PHPLAYER_CACHE": "/c", "PHPLAYER_DEBUG": "1", "PHPLAYER_ROLE": "arn", "PHPLAYER": "x"}
+    assert load(tmp_path, environment=others).text("layer.name") == "php"
+
+
 def test_a_table_in_the_environment_has_a_name_for_each_value(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="PHPLAYER_PHP_INI gives 'memory_limit'"):
         load(tmp_path, environment={"PHPLAYER_PHP_INI": "memory_limit"})
