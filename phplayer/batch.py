@@ -247,16 +247,20 @@ def _work(sink: Connection, request: Request, build: Callable[[Request, Listener
     signal.signal(signal.SIGTERM, _terminated)
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
 
-    def listener(event: Event) -> None:
-        sink.send(("event", event))
+    def send(kind: str, content: Event | Exception | BuildResult) -> None:
+        try:
+            sink.send((kind, content))
+        except BrokenPipeError:  # nobody hears it any more; what is cleaned up already is not cut off
+            if signal.getsignal(signal.SIGTERM) is not signal.SIG_IGN:
+                _terminated(signal.SIGTERM, None)
 
     try:
-        result = build(request, listener)
+        result = build(request, lambda event: send("event", event))
     except Exception as error:  # noqa: BLE001  it is raised, or shown, where the user is
         error.add_note(traceback.format_exc())
-        sink.send(("failed", _portable(error)))
+        send("failed", _portable(error))
     else:
-        sink.send(("done", result))
+        send("done", result)
 
 
 def _portable(error: Exception) -> Exception:

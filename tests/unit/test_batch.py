@@ -85,7 +85,7 @@ def alive(pid: int) -> bool:
 
 def started(folder: Path, number: int) -> list[int]:
     """Wait until that many hang, and return the processes that must not be left."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while len(found := list(folder.glob("*.sleep"))) < number or not all(path.read_text() for path in found):
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -93,7 +93,7 @@ def started(folder: Path, number: int) -> list[int]:
 
 
 def gone(pids: list[int]) -> bool:
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + 60
     while any(alive(pid) for pid in pids) and time.monotonic() < deadline:
         time.sleep(0.05)
     return not any(alive(pid) for pid in pids)
@@ -171,10 +171,25 @@ def test_ctrl_c_in_a_terminal_or_a_killed_parent_leaves_nothing(tmp_path: Path, 
         os.killpg(process.pid, number)
     else:
         process.send_signal(number)
-    _, said = process.communicate(timeout=30)
+    _, said = process.communicate(timeout=120)
     assert gone(pids)
     assert len(list(tmp_path.glob("*.cleaned"))) == 2
     assert said.count("Traceback") == (1 if number == signal.SIGINT else 0), said  # this script's own
+
+
+def test_a_build_that_nobody_hears_any_more_ends_without_a_word(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """As that of a parent that was killed, should it tell something before it notices."""
+    spawn = multiprocessing.get_context("spawn")
+    heard, told = spawn.Pipe(duplex=False)
+    heard.close()
+    request = stand_ins.request(tmp_path, "8.2", "fine")
+    process = spawn.Process(target=batch._work, args=(told, request, stand_ins.build))
+    process.start()
+    process.join(120)
+    assert process.exitcode == 128 + signal.SIGTERM
+    assert capfd.readouterr().err == ""
 
 
 @pytest.mark.parametrize(
