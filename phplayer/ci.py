@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import tomllib
 from dataclasses import dataclass
 from importlib import metadata
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from phplayer import __version__, resources
@@ -16,7 +18,6 @@ from phplayer.runtime import Architecture
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from phplayer.runtime import Runtime
     from phplayer.settings import Settings
@@ -56,12 +57,13 @@ class Place:
             UsageError: it is outside the repository, or has signs that mean something in a workflow.
 
         """
-        if not path.resolve().is_relative_to(self.repository):
+        normal = Path(os.path.normpath(path))  # not resolved: what is a link here need not be one there
+        if not normal.is_relative_to(self.repository):
             raise UsageError(
                 f"{path} is outside the repository {self.repository}.",
                 remedy="Set publish.ledger to a file that the repository can hold.",
             )
-        text = path.resolve().relative_to(self.repository).as_posix()
+        text = normal.relative_to(self.repository).as_posix()
         if _PATH.fullmatch(text) is None:
             raise UsageError(
                 f"The path {text!r} cannot stand in a workflow.",

@@ -25,11 +25,11 @@ def lines(text: str) -> dict[tuple[str, ...], int]:
             continue
         paths = list(_paths(document))
         if statement.lstrip().startswith("["):  # [table] or [[table]]
-            table = paths[-1]
-            found.setdefault(table[:1], begin)
-            paths = [()]
-        for path in paths:
-            found.setdefault((*table, *path), begin)
+            table, given = paths[-1], paths
+        else:
+            given = [(*table, *path) for path in paths]
+        for path in given:
+            found.setdefault(path, begin)
         begin, statement = number + 1, ""
     return found
 

@@ -100,6 +100,7 @@ def test_a_project_in_a_subfolder_has_a_workflow_of_its_own_at_the_repositorys_t
     project = tmp_path / "apps" / "my shop"
     project.mkdir(parents=True)
     (project / "phplayer.toml").write_text(SETTINGS + 'ledger = "../ledger.json"\nprofile = "mine"\n')
+    (project / "dist").symlink_to("/nowhere")  # on this machine alone
     done = phplayer(*WRITE, cwd=project)
     assert done.stdout == "../../.github/workflows/phplayer-apps-my-shop.yml\n"
     workflow = tmp_path / ".github" / "workflows" / "phplayer-apps-my-shop.yml"

@@ -71,7 +71,10 @@ def test_mistakes_in_the_file_are_named(tmp_path: Path, text: str, said: str) ->
         ('layer.name = "a"\nlayer.nmae = "b"\n', 2),
         ('\r\n[php]\r\nversion = "8.4"\r\n\r\n[buid]\r\njobs = 1\r\n', 5),
         ("[php]\n[php.in]\nx = 1\n", 2),
+        ("[php]\n\n[php.in.x]\ny = 1\n", 3),
+        ("[php.ini.x]\ny = 1\n", 1),
         ("[[php]]\nversion = 1\n", 1),
+        ('[php]\n"ini" = { a."b c" = [{ d = 1 }] }', 2),
         ("[build]\njobs = 1\noutput = 2", 3),
     ],
 )
