@@ -2,12 +2,16 @@
 
 import sys
 
-from phplayer.cli import main
-
 
 def run() -> None:
     """Run the command line of this process and exit with its code."""
-    sys.exit(main(sys.argv[1:]))
+    try:
+        from phplayer.cli import main
+
+        code = main(sys.argv[1:])
+    except KeyboardInterrupt:  # while it was loaded, or when all had been said
+        code = 130
+    sys.exit(code)
 
 
 if __name__ == "__main__":

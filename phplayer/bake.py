@@ -58,8 +58,8 @@ def _plan(runtime: Runtime, base: Base) -> Plan:
 
 
 def _target(runtime: Runtime, base_image: str) -> str:
-    text = "".join(f"{line}\n" for line in _dockerfile(runtime)).replace("${", "$${").replace("%{", "%%{")
-    base = f"\n    BASE = {json.dumps(base_image)}" if base_image else ""
+    text = _literal("".join(f"{line}\n" for line in _dockerfile(runtime)))
+    base = f"\n    BASE = {_literal(json.dumps(base_image))}" if base_image else ""
     return f"""\
 target "{runtime.identifier}" {{
   platforms = ["linux/{PLATFORMS[runtime.architecture]}"]
@@ -71,6 +71,11 @@ target "{runtime.identifier}" {{
 {text}{_HEREDOC}_FILE
 }}
 """
+
+
+def _literal(text: str) -> str:
+    """Return text that HCL takes as it is: its templates are ${} and %{}."""
+    return text.replace("${", "$${").replace("%{", "%%{")
 
 
 def _dockerfile(runtime: Runtime) -> Iterator[str]:

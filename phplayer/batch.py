@@ -97,7 +97,8 @@ def build_all(
         while waiting or running:
             while waiting and len(running) < parallel:
                 number, request = waiting.pop(0)
-                running.append(_Running(number, request, build))
+                with _signals_held_back():  # one that was started and is not in the list would not be ended
+                    running.append(_Running(number, request, build))
             for each in _ready(running):
                 if each.receive(listener):
                     continue
@@ -107,7 +108,8 @@ def build_all(
                     listener(_failed(outcome))
                 listener(PhaseAdvanced(subject="", phase=_PHASE, done=len(outcomes), total=len(requests), unit="done"))
     finally:
-        _stop(running)
+        with _signals_held_back():  # a second Ctrl-C does not cut off the cleaning up, which has its own limit
+            _stop(running)
     well = sum(outcome.error is None for outcome in outcomes.values())
     listener(
         PhaseFinished(
@@ -153,8 +155,7 @@ class _Running:
         self.process: SpawnProcess = spawn.Process(
             target=_work, args=(theirs, replace(request, engine=None), build), name=request.runtime.identifier
         )
-        with _interrupts_held_back():
-            self.process.start()
+        self.process.start()
         theirs.close()
 
     def receive(self, listener: Listener) -> bool:
@@ -213,27 +214,28 @@ def _stop(running: Sequence[_Running]) -> None:
 
 
 @contextlib.contextmanager
-def _interrupts_held_back() -> Iterator[None]:
-    """Start a process in which SIGINT stays blocked: Ctrl-C goes to all processes of a terminal, and one must decide.
+def _signals_held_back() -> Iterator[None]:
+    """Hold back Ctrl-C and SIGTERM until the end of the block, and act on the first of them then.
 
-    An interrupt that falls into the block is raised at its end.
+    In a process that is started here SIGINT stays blocked: Ctrl-C goes to all processes of a terminal, and one must
+    decide.
     """
-    heard = False
+    heard: list[int] = []
 
-    def note(_number: int, _frame: FrameType | None) -> None:
-        nonlocal heard
-        heard = True
+    def note(number: int, _frame: FrameType | None) -> None:
+        heard.append(number)
 
     resource_tracker.ensure_running()  # starting the first process would start it, which unblocks signals
-    previous = signal.signal(signal.SIGINT, note)
+    previous = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-        signal.signal(signal.SIGINT, previous)
-    if heard:
-        raise KeyboardInterrupt
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+    for first in heard[:1]:
+        signal.raise_signal(first)
 
 
 # -- in the other process -------------------------------------------------------------------------------------------
@@ -245,16 +247,20 @@ def _work(sink: Connection, request: Request, build: Callable[[Request, Listener
     signal.signal(signal.SIGTERM, _terminated)
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
 
-    def listener(event: Event) -> None:
-        sink.send(("event", event))
+    def send(kind: str, content: Event | Exception | BuildResult) -> None:
+        try:
+            sink.send((kind, content))
+        except BrokenPipeError:  # nobody hears it any more; what is cleaned up already is not cut off
+            if signal.getsignal(signal.SIGTERM) is not signal.SIG_IGN:
+                _terminated(signal.SIGTERM, None)
 
     try:
-        result = build(request, listener)
+        result = build(request, lambda event: send("event", event))
     except Exception as error:  # noqa: BLE001  it is raised, or shown, where the user is
         error.add_note(traceback.format_exc())
-        sink.send(("failed", _portable(error)))
+        send("failed", _portable(error))
     else:
-        sink.send(("done", result))
+        send("done", result)
 
 
 def _portable(error: Exception) -> Exception:

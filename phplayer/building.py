@@ -95,9 +95,23 @@ def build(
     began = time.monotonic()
     flow = _Flow(settings=settings, runtime=runtime, engine=engine, source=source, jobs=jobs, listener=listener)
     flow.folder.mkdir(parents=True, exist_ok=True)
-    with cache.lock(f"dist-{hashlib.sha256(str(flow.folder).encode()).hexdigest()[:_SHORT]}"):
-        layers = (flow.runtime_layer(), *flow.vendor_layer())
-    return BuildResult(runtime=runtime, folder=flow.folder, layers=layers, seconds=time.monotonic() - began)
+
+    def on_wait() -> None:
+        listener(Noted(message=f"{flow.subject}: waiting for another build into {flow.folder}."))
+
+    with cache.lock(lock_name(flow.folder), on_wait=on_wait):
+        layers = list[BuiltLayer]()
+        try:
+            layers.append(flow.runtime_layer())
+            layers.extend(flow.vendor_layer())
+        finally:  # the runtime layer is there even where the vendor layer is refused
+            describing.list_sums(flow.folder, [layer.archive for layer in layers])
+    return BuildResult(runtime=runtime, folder=flow.folder, layers=tuple(layers), seconds=time.monotonic() - began)
+
+
+def lock_name(folder: Path) -> str:
+    """Return the name of the lock that a build holds while it writes into its folder."""
+    return f"dist-{hashlib.sha256(str(folder).encode()).hexdigest()[:_SHORT]}"
 
 
 class _Flow:

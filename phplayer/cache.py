@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 FOLDERS = ("builds", "layers", "sources", "work", "logs")
 """Those whose entries come and go."""
@@ -86,12 +86,24 @@ def use(key: str) -> Iterator[None]:
 
 
 @contextmanager
-def lock(name: str) -> Iterator[None]:
-    """Hold a lock that other phplayer processes on this machine respect; a killed holder releases it."""
+def lock(name: str, *, on_wait: Callable[[], None] | None = None) -> Iterator[None]:
+    """Hold a lock that other phplayer processes on this machine respect; a killed holder releases it.
+
+    ``on_wait`` is called once where another one holds it.
+    """
     import filelock
 
-    with filelock.FileLock(folder("locks") / f"{name}.lock"):
+    mutex = filelock.FileLock(folder("locks") / f"{name}.lock")
+    try:
+        mutex.acquire(blocking=False)
+    except filelock.Timeout:
+        if on_wait is not None:
+            on_wait()
+        mutex.acquire()
+    try:
         yield
+    finally:
+        mutex.release()
 
 
 @contextmanager

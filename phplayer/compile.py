@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from phplayer import cache, resources, sources
 from phplayer.errors import BuildFailedError
-from phplayer.events import PhaseAdvanced, PhaseFinished, PhaseStarted
+from phplayer.events import Noted, PhaseAdvanced, PhaseFinished, PhaseStarted
 from phplayer.layer import LibraryRecord
 
 if TYPE_CHECKING:
@@ -188,7 +188,11 @@ def compile_part(
         EnvironmentMissingError: a source could not be fetched.
 
     """
-    with cache.lock(f"build-{key[:16]}"):
+
+    def on_wait() -> None:
+        listener(Noted(message=f"{subject}: waiting for another build of {recipe.name}."))
+
+    with cache.lock(f"build-{key[:16]}", on_wait=on_wait):
         found = find(recipe, key)
         if found is not None:
             return found

@@ -9,12 +9,16 @@ from phplayer import sbom
 from phplayer.layer import MANIFEST_PATHS, RuntimeManifest, encode_manifest
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from phplayer.layer import LayerArchive, Manifest
 
 FORMAT = "3"
 """Part of every layer's key: raise it when a layer comes out differently from the same input."""
+
+SUMS = "SHA256SUMS"
+"""The file beside the archives that lists their SHA-256."""
 
 _MANIFEST = "manifest.json"  # beside the runtime layer's archive
 
@@ -35,6 +39,15 @@ def copy_beside(found: LayerArchive) -> None:
         _write_whole(folder / _MANIFEST, encode_manifest(found.manifest))
     with zipfile.ZipFile(found.path) as archive:
         _write_whole(folder / sbom.BESIDE[found.kind], archive.read(sbom.PATHS[found.kind]))
+
+
+def list_sums(folder: Path, archives: Sequence[LayerArchive]) -> None:
+    """Write SHA256SUMS of what a build put into its folder, as ``sha256sum --check`` reads it; none for nothing."""
+    if archives:
+        lines = [f"{found.sha256}  {found.path.name}\n" for found in archives]
+        _write_whole(folder / SUMS, "".join(lines).encode())
+    else:
+        (folder / SUMS).unlink(missing_ok=True)
 
 
 def _write_whole(path: Path, data: bytes) -> None:

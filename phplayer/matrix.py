@@ -33,29 +33,36 @@ def runtimes(settings: Settings, *, only: Sequence[str] = ()) -> tuple[Runtime, 
 
     """
     known = pins.catalogue(settings)
-    target = known.target(settings.text("build.target") or known.default_target)
-    texts = settings.texts("php.version") or (known.default_php,)
-    versions, machines = _versions(known, texts), architectures(settings.texts("build.arch"))
-    bootstrap = BootstrapMode.parse(settings.text("build.bootstrap"))
+    with settings.blamed("build.target"):
+        target = known.target(settings.text("build.target") or known.default_target)
+    with settings.blamed("php.version"):
+        versions = _versions(known, settings.texts("php.version") or (known.default_php,))
+    with settings.blamed("build.arch"):
+        machines = architectures(settings.texts("build.arch"))
+    with settings.blamed("build.bootstrap"):
+        bootstrap = BootstrapMode.parse(settings.text("build.bootstrap"))
     pairs = {
         identifier(version, target, architecture, bootstrap): (version, architecture)
         for version, architecture in itertools.product(versions, machines)
     }
-    sapis, locales = _sapis(settings.texts("php.sapis")), tuple(sorted(set(settings.texts("php.icu_locales"))))
-    return tuple(
-        replace(
-            known.runtime(
-                php=str(version),
-                extensions=(*settings.texts("php.extensions"), *known.given),
-                target=target.name,
-                architecture=architecture,
-                bootstrap=bootstrap,
-            ),
-            sapis=sapis,
-            icu_locales=locales,
+    with settings.blamed("php.sapis"):
+        sapis = _sapis(settings.texts("php.sapis"))
+    locales = tuple(sorted(set(settings.texts("php.icu_locales"))))
+    with settings.blamed("php.extensions"):
+        return tuple(
+            replace(
+                known.runtime(
+                    php=str(version),
+                    extensions=(*settings.texts("php.extensions"), *known.given),
+                    target=target.name,
+                    architecture=architecture,
+                    bootstrap=bootstrap,
+                ),
+                sapis=sapis,
+                icu_locales=locales,
+            )
+            for version, architecture in (pairs[name] for name in select(tuple(pairs), only))
         )
-        for version, architecture in (pairs[name] for name in select(tuple(pairs), only))
-    )
 
 
 def select(identifiers: Sequence[str], only: Sequence[str]) -> tuple[str, ...]:
@@ -92,9 +99,7 @@ def _sapis(texts: Iterable[str]) -> tuple[str, ...]:
     """Check the names of the programs that PHP is built as; the first of all is always one of them."""
     asked = set(texts)
     for text in sorted(asked - set(SAPIS)):
-        raise UsageError(
-            f"Unknown SAPI {text!r} in php.sapis.", remedy=f"{did_you_mean(text, SAPIS)}Known: {', '.join(SAPIS)}."
-        )
+        raise UsageError(f"Unknown SAPI {text!r}.", remedy=f"{did_you_mean(text, SAPIS)}Known: {', '.join(SAPIS)}.")
     return tuple(sapi for sapi in SAPIS if sapi in asked or sapi == SAPIS[0])
 
 

@@ -9,18 +9,21 @@ from __future__ import annotations
 import os
 import re
 import tomllib
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from phplayer.errors import UsageError, did_you_mean
+from phplayer import toml_lines
+from phplayer.errors import UsageError, check_known, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 FILE_NAME = "phplayer.toml"
 
+_DEFAULT, _COMMAND_LINE = "default", "the command line"
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 
@@ -120,7 +123,7 @@ class Settings:
 
     root: Path  # the folder of phplayer.toml, or the current one
     values: Mapping[str, Any]
-    origins: Mapping[str, str] = field(repr=False)  # "flag", "environment NAME", a file's path, "default"
+    origins: Mapping[str, str] = field(repr=False)  # "the command line", a variable, a file and its line, "default"
 
     @classmethod
     def load(
@@ -140,16 +143,17 @@ class Settings:
         start = (start or Path.cwd()).resolve()
         root = next((folder for folder in (start, *start.parents) if (folder / FILE_NAME).is_file()), start)
         values = {key.name: key.default for key in KEYS}
-        origins = {key.name: "default" for key in KEYS}
-        for name, value in _read_file(root / FILE_NAME):
-            values[name], origins[name] = value, str(root / FILE_NAME)
+        origins = {key.name: _DEFAULT for key in KEYS}
+        for name, value, origin in _read_file(root / FILE_NAME):
+            values[name], origins[name] = value, origin
+        _check_variables(environment)
         for key in KEYS:
             if environment.get(key.environment):
                 values[key.name] = _from_environment(key, environment[key.environment])
                 origins[key.name] = f"environment variable {key.environment}"
         for name, value in (flags or {}).items():
             if value is not None:
-                values[name], origins[name] = _typed(_BY_NAME[name], value, "the command line"), "the command line"
+                values[name], origins[name] = _typed(_BY_NAME[name], value, _COMMAND_LINE), _COMMAND_LINE
         return _settings(root, values, origins)
 
     def using(self, name: str, value: Any) -> Settings:
@@ -165,6 +169,29 @@ class Settings:
         value = self.values[name]
         assert isinstance(value, str)  # noqa: S101  the type was checked when it was read
         return value
+
+    def choice(self, name: str, known: Iterable[str], what: str) -> str:
+        """Return the value of a key of type str that is one of several; ``what`` says of what kind they are.
+
+        Raises:
+            UsageError: it is none of them.
+
+        """
+        with self.blamed(name):
+            check_known(self.text(name), known, what)
+        return self.text(name)
+
+    @contextmanager
+    def blamed(self, name: str) -> Iterator[None]:
+        """Add where a key's value stands to a complaint about the value; who typed it just now knows."""
+        try:
+            yield
+        except UsageError as error:
+            origin = self.origins[name]
+            if origin in {_DEFAULT, _COMMAND_LINE}:
+                raise
+            message = f"{error.message.removesuffix('.')} ({name} in {origin})."
+            raise UsageError(message, remedy=error.remedy, details=error.details) from error
 
     def number(self, name: str) -> int:
         """Return the value of a key of type int."""
@@ -207,37 +234,42 @@ def _settings(root: Path, values: dict[str, Any], origins: dict[str, str]) -> Se
     return Settings(root=root, values=MappingProxyType(values), origins=MappingProxyType(origins))
 
 
-def _read_file(path: Path) -> Iterator[tuple[str, Any]]:
+def _read_file(path: Path) -> Iterator[tuple[str, Any, str]]:
+    """Yield the name of each key in the file, its value, and where it stands."""
     if not path.is_file():
         return
     try:
-        with path.open("rb") as file:
-            document = tomllib.load(file)
+        text = path.read_bytes().decode()
+        document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{path} is not valid TOML: {error}.", remedy="Correct that line.") from error
     except UnicodeDecodeError as error:
         raise UsageError(f"{path} is not UTF-8 text.", remedy="Save it as UTF-8.") from error
+    lines = toml_lines.lines(text)
     for table_name, table in document.items():
+        where = f"{path}, line {lines[table_name,]}"
         tables = sorted({key.name.partition(".")[0] for key in KEYS})
         if table_name not in tables:
             near = did_you_mean(table_name, tables)
-            raise UsageError(f"Unknown table [{table_name}] in {path}.", remedy=f"{near}Known: {', '.join(tables)}.")
+            raise UsageError(f"Unknown table [{table_name}] in {where}.", remedy=f"{near}Known: {', '.join(tables)}.")
         if not isinstance(table, dict):
-            raise UsageError(f"{table_name} in {path} must be a table.", remedy=f"Write it as [{table_name}].")
+            raise UsageError(f"{table_name} in {where} must be a table.", remedy=f"Write it as [{table_name}].")
         for key_name, value in table.items():
+            where = f"{path}, line {lines[table_name, key_name]}"
             name = f"{table_name}.{key_name}"
             if name not in _BY_NAME:
                 known = [key.name.partition(".")[2] for key in KEYS if key.name.startswith(f"{table_name}.")]
                 near = did_you_mean(key_name, known)
                 raise UsageError(
-                    f"Unknown key {key_name!r} in [{table_name}] of {path}.", remedy=f"{near}Known: {', '.join(known)}."
+                    f"Unknown key {key_name!r} in [{table_name}] of {where}.",
+                    remedy=f"{near}Known: {', '.join(known)}.",
                 )
-            yield name, _typed(_BY_NAME[name], value, str(path))
+            yield name, _typed(_BY_NAME[name], value, where), where
 
 
 _TYPE_NAMES = {
     str: "a string",
-    int: "a whole number",
+    int: "a whole number, 0 or more",
     bool: "true or false",
     tuple: "a list of strings",
     dict: "a table",
@@ -253,7 +285,7 @@ def _typed(key: Key, value: Any, origin: str) -> Any:
         return tuple(value)
     if wanted is str and isinstance(value, Path):
         return str(value)
-    if type(value) is wanted and (wanted is not dict or _is_flat(value)):
+    if _fits(value, wanted):
         return value
     kind = f"a string or {_TYPE_NAMES[wanted]}" if key.one_or_more else _TYPE_NAMES[wanted]
     raise UsageError(
@@ -262,8 +294,23 @@ def _typed(key: Key, value: Any, origin: str) -> Any:
     )
 
 
-def _is_flat(table: dict[str, Any]) -> bool:
-    return all(isinstance(value, str | int | float | bool) for value in table.values())
+def _fits(value: Any, wanted: type) -> bool:
+    exact = type(value) is wanted  # not isinstance: True would be an int
+    if isinstance(value, dict):
+        return exact and all(isinstance(each, str | int | float | bool) for each in value.values())
+    return exact and (wanted is not int or value >= 0)
+
+
+def _check_variables(environment: Mapping[str, str]) -> None:
+    """Refuse a variable that looks like a setting and is none, as an unknown key of the file."""
+    known = [key.environment for key in KEYS]
+    tables = tuple({f"PHPLAYER_{key.name.partition('.')[0].upper()}_" for key in KEYS})
+    for name in environment:
+        if name.startswith(tables) and name not in known:
+            raise UsageError(
+                f"Unknown setting in environment variable {name}.",
+                remedy=f"{did_you_mean(name, known)}phplayer init writes a file with all settings.",
+            )
 
 
 def _from_environment(key: Key, text: str) -> Any:
@@ -277,42 +324,7 @@ def _from_environment(key: Key, text: str) -> Any:
     if wanted is int and text.isdecimal():
         return int(text)
     if wanted is dict:
-        pairs = (part.partition("=") for part in text.split(","))
-        return {name.strip(): value.strip() for name, _, value in pairs}
+        pairs = [part.partition("=") for part in text.split(",")]
+        if all(name.strip() and sign for name, sign, _ in pairs):
+            return {name.strip(): value.strip() for name, _, value in pairs}
     return _typed(key, text, origin)
-
-
-def write_example(directory: Path, *, php: str) -> Path:
-    """Write a ``phplayer.toml`` in which every key stands, explained and commented out but for the first two.
-
-    Raises:
-        UsageError: there is one already, or no such folder.
-
-    """
-    path = directory / FILE_NAME
-    if not directory.is_dir():
-        raise UsageError(f"There is no folder {directory}.", remedy=f"Make it first: mkdir -p {directory}")
-    lines = ["# Settings of phplayer. Each can also be given by a flag, or as PHPLAYER_<TABLE>_<KEY>."]
-    table = ""
-    for key in KEYS:
-        key_table, _, name = key.name.partition(".")
-        if key_table != table:
-            table = key_table
-            lines.append(f"\n[{table}]")
-        shown = key.example or _toml(php if key.name == "php.version" else key.default)
-        prefix = "" if table == "php" and key.default not in ({}, "") else "# "
-        lines.append(f"{prefix}{name} = {shown}  # {key.help}")
-    try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write("\n".join(lines) + "\n")
-    except FileExistsError as error:
-        raise UsageError(f"{path} exists already.", remedy="Edit it, or remove it first.") from error
-    return path
-
-
-def _toml(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, tuple):
-        return "[" + ", ".join(_toml(item) for item in value) + "]"
-    return f'"{value}"' if isinstance(value, str) else str(value)

@@ -40,6 +40,8 @@ class Base:
     install_command: tuple[str, ...]
     toolchain: tuple[str, ...]
     composer: tuple[str, ...]
+    docker: tuple[str, ...]  # packages with the daemon
+    emulation: tuple[str, ...]  # packages for programs of the other architecture
     image: files.Image
     packages: Mapping[str, tuple[str, ...]]  # abstract library -> packages
     phpize: tuple[str, ...]  # packages that compiling an extension for itself takes

@@ -148,6 +148,8 @@ class BaseTable(Struct, frozen=True, kw_only=True):
     install: tuple[str, ...]
     toolchain: tuple[str, ...]
     composer: tuple[str, ...]
+    docker: tuple[str, ...]
+    emulation: tuple[str, ...]
     libraries: dict[str, tuple[str, ...]]
     phpize: tuple[str, ...]
     icu_tools: tuple[str, ...]

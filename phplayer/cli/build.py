@@ -177,10 +177,10 @@ def _warn_of_end_of_life(console: Console, runtimes: Sequence[Runtime]) -> None:
 
 
 def _engine_options(settings: Settings, *, keep_container: bool, compiled: Path | None) -> EngineOptions:
-    from phplayer.engines import EngineOptions
+    from phplayer.engines import NAMES, EngineOptions
 
     return EngineOptions(
-        engine=settings.text("build.engine"),
+        engine=settings.choice("build.engine", NAMES, "engine"),
         base_image=settings.text("build.base_image"),
         keep_container=keep_container,
         compiled=compiled.resolve() if compiled else None,

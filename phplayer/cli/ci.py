@@ -25,9 +25,13 @@ def github(
     php: options.Php = None,
     arch: options.Arch = None,
     only: options.Only = None,
-    requirement: Annotated[
+    install: Annotated[
         str | None,
-        typer.Option("--install", metavar="REQUIREMENT", help="What pip installs there; this version of phplayer."),
+        typer.Option(
+            "--install",
+            metavar="REQUIREMENT",
+            help="What pip installs there: a release or git+https://... By default this phplayer.",
+        ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a workflow that is there.")] = False,
     _json: options.Json = False,
@@ -46,8 +50,8 @@ def github(
     if not settings.texts("build.arch"):
         settings = settings.using("build.arch", (matrix.ALL,))
     runtimes = matrix.runtimes(settings, only=options.split(only) or ())
-    path = settings.root / ci.GITHUB_WORKFLOW
-    ci.write(path, ci.github_workflow(settings, runtimes, requirement=requirement or ci.REQUIREMENT), force=force)
+    path = ci.Place.of(settings.root).workflow
+    ci.write(path, ci.github_workflow(settings, runtimes, install=install or ""), force=force)
     names = [runtime.identifier for runtime in runtimes]
     console.result({"path": str(path), "identifiers": names}, os.path.relpath(path))
     console.note(

@@ -18,10 +18,9 @@ def init(
     _debug: options.Debug = False,
 ) -> None:
     """Write a commented phplayer.toml."""
-    from phplayer import catalog
-    from phplayer.settings import write_example
+    from phplayer import catalog, example_settings
 
     console = Console.of(context)
-    path = write_example(directory, php=catalog.load().default_php)
+    path = example_settings.write(directory, php=catalog.load().default_php)
     console.result({"path": str(path)}, str(path))
     console.note("Next: phplayer build")

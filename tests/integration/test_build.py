@@ -225,6 +225,7 @@ def test_a_layer_over_its_budget_is_named_part_by_part_and_not_put_in_its_place(
     assert (waiting.parent / "runtime.zip").read_bytes() == before
     again = phplayer("build", "--max-size", "1 MB", cwd=project, env=environment, check=False)
     assert (again.returncode, waiting.is_file()) == (5, True)
+    assert not (waiting.parent / "SHA256SUMS").exists()
     wrong = phplayer("build", "--max-size", "small", cwd=project, check=False)
     assert (wrong.returncode, "no size" in wrong.stderr) == (2, True)
 
@@ -243,6 +244,12 @@ def test_the_bill_of_materials_is_in_the_layers_and_beside_them(built: Built) ->
     listed = json.loads((built.dist / "sbom.cdx.json").read_bytes())["components"]
     files = {each["value"] for component in listed for each in component.get("properties", ())}
     assert files == {library.soname for library in manifest.libraries}
+
+
+def test_sha256sum_finds_the_archives_as_they_were_built(built: Built) -> None:
+    command = ["sha256sum", "--check", "--strict", "SHA256SUMS"]
+    done = subprocess.run(command, cwd=built.dist, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("runtime.zip: OK\nvendor.zip: OK\n", "")
 
 
 def test_the_licences_of_all_that_is_carried_take_little_room(built: Built) -> None:

@@ -7,9 +7,14 @@ import os
 import shutil
 import signal
 import subprocess
+import threading
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
+import pytest
+
+from phplayer import building, cache
 from phplayer.layer import LayerArchive
 from tests.conftest import PHP, SCRIPTS, Built, Phplayer, cache_folder
 
@@ -72,7 +77,7 @@ def test_ctrl_c_ends_every_compile_and_the_next_call_goes_on(phplayer: Phplayer,
         assert process.poll() is None, process.communicate()
         time.sleep(0.2)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all processes
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=300)
     assert (process.returncode, out) == (130, "")
     assert err.count("Interrupted") == 1
     assert "Traceback" not in err
@@ -108,5 +113,31 @@ def test_layers_that_would_share_a_name_are_refused_with_the_line_to_write(phpla
         assert "would all be named php-vendor" in refused.stderr
         assert '[layer] vendor = "{name}-vendor-{php}-{arch}"' in refused.stderr
     (tmp_path / "phplayer.toml").write_text('[layer]\nvendor = "{name}-vendor-{php}-{arch}"\n')
-    phplayer("ci", "github", *arguments[1:], cwd=tmp_path)
+    phplayer("ci", "github", "--install", "phplayer==1.2.3", *arguments[1:], cwd=tmp_path)
     assert not (tmp_path / "dist").exists()
+
+
+def test_a_build_that_waits_for_another_into_the_same_folder_says_so(
+    built: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PHPLAYER_CACHE", str(cache_folder()))
+    project = shutil.copytree(built.dist.parents[1], tmp_path / "project")
+    folder = project / "dist" / built.dist.name
+    with ExitStack() as other:
+        other.enter_context(cache.lock(building.lock_name(folder)))
+        process = subprocess.Popen(
+            [SCRIPTS / "phplayer", "build"],
+            cwd=project,
+            env=os.environ | {"PHPLAYER_BUILD_ENGINE": "host"},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        too_long = threading.Timer(300, other.close)  # it would wait for ever
+        too_long.start()
+        assert process.stderr is not None
+        said = next((line for line in process.stderr if "waiting" in line), "")
+        too_long.cancel()
+    _, rest = process.communicate(timeout=300)
+    assert said.endswith(f": waiting for another build into {folder}.\n")
+    assert (process.returncode, "up to date" in rest) == (0, True)

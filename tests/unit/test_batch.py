@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -7,7 +8,10 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -81,7 +85,7 @@ def alive(pid: int) -> bool:
 
 def started(folder: Path, number: int) -> list[int]:
     """Wait until that many hang, and return the processes that must not be left."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while len(found := list(folder.glob("*.sleep"))) < number or not all(path.read_text() for path in found):
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -89,7 +93,7 @@ def started(folder: Path, number: int) -> list[int]:
 
 
 def gone(pids: list[int]) -> bool:
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + 60
     while any(alive(pid) for pid in pids) and time.monotonic() < deadline:
         time.sleep(0.05)
     return not any(alive(pid) for pid in pids)
@@ -110,6 +114,37 @@ def test_an_interrupt_ends_all_and_lets_them_clean_up(tmp_path: Path) -> None:
     assert gone(pids)
     assert len(list(tmp_path.glob("*.cleaned"))) == 2
     assert not (tmp_path / "php84-al2023-x86_64.started").exists(), "what had not begun does not begin"
+
+
+class Terminated(Exception):  # noqa: N818  it stands for what the command line's handler of SIGTERM raises
+    pass
+
+
+@dataclass(frozen=True, kw_only=True)
+class SignalledRequest(batch.Request):
+    """Sends this process a signal while it is sent to another one: in the middle of a process's start."""
+
+    number: signal.Signals
+
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        os.kill(os.getpid(), self.number)
+        return partial(batch.Request, **{name: value for name, value in vars(self).items() if name != "number"}), ()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_a_build_starts_ends_that_build_too(tmp_path: Path, number: signal.Signals) -> None:
+    def terminated(_number: int, _frame: object) -> None:
+        raise Terminated
+
+    plain = stand_ins.request(tmp_path, "8.2", "hang")
+    started = SignalledRequest(number=number, **vars(plain))
+    before = signal.signal(signal.SIGTERM, terminated)
+    try:
+        with pytest.raises((KeyboardInterrupt, Terminated)):
+            batch.build_all([started, plain], parallel=1, listener=print, build=stand_ins.build)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert multiprocessing.active_children() == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
@@ -136,10 +171,25 @@ def test_ctrl_c_in_a_terminal_or_a_killed_parent_leaves_nothing(tmp_path: Path, 
         os.killpg(process.pid, number)
     else:
         process.send_signal(number)
-    _, said = process.communicate(timeout=30)
+    _, said = process.communicate(timeout=120)
     assert gone(pids)
     assert len(list(tmp_path.glob("*.cleaned"))) == 2
     assert said.count("Traceback") == (1 if number == signal.SIGINT else 0), said  # this script's own
+
+
+def test_a_build_that_nobody_hears_any_more_ends_without_a_word(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """As that of a parent that was killed, should it tell something before it notices."""
+    spawn = multiprocessing.get_context("spawn")
+    heard, told = spawn.Pipe(duplex=False)
+    heard.close()
+    request = stand_ins.request(tmp_path, "8.2", "fine")
+    process = spawn.Process(target=batch._work, args=(told, request, stand_ins.build))
+    process.start()
+    process.join(120)
+    assert process.exitcode == 128 + signal.SIGTERM
+    assert capfd.readouterr().err == ""
 
 
 @pytest.mark.parametrize(

@@ -131,6 +131,20 @@ def console(monkeypatch: pytest.MonkeyPatch) -> tuple[Console, io.StringIO]:
     return Console(), stream
 
 
+def test_ctrl_c_while_it_is_loaded_ends_it_as_later() -> None:
+    code = (
+        "import sys\n"
+        "class Interrupted:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'typer': raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupted())\n"
+        "from phplayer.__main__ import run\n"
+        "run()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (INTERRUPTED, "", "")
+
+
 def test_off_a_terminal_phases_are_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     made, stream = console(monkeypatch)
     made.listen(PhaseStarted(subject="php", phase="compile"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from phplayer import compile as compiling
 from phplayer.compile import Compiled
 from phplayer.engines.host import HostEngine
 from phplayer.errors import BuildFailedError
-from phplayer.events import Event, PhaseFinished
+from phplayer.events import Event, Noted, PhaseFinished
 from phplayer.recipe import Plan
 from tests.recipes import recipe
 
@@ -71,6 +72,24 @@ def test_two_may_use_a_part_at_once(engine: HostEngine) -> None:
     key = parts[0].folder.name
     with cache.use(key), cache.use(key):
         assert not _removable(key)
+
+
+def test_who_waits_for_another_build_of_a_part_says_so_and_takes_what_it_gave(engine: HostEngine) -> None:
+    """The other one compiles the part, in no time, when it hears that this one waits."""
+    plan = Plan(parts=(LIBRARY,))
+    keys = compiling.keys_on(plan, engine)
+    heard: list[Event] = []
+    with ExitStack() as other:
+        other.enter_context(cache.lock(f"build-{keys['lib'][:16]}"))
+
+        def listener(event: Event) -> None:
+            heard.append(event)
+            (cache.folder("builds") / keys["lib"]).mkdir()
+            other.close()
+
+        with compiling.compile_all(plan, engine, keys, given={}, jobs=1, subject="php84", listener=listener):
+            pass
+    assert heard == [Noted(message="php84: waiting for another build of lib.")]
 
 
 def test_a_part_that_fails_leaves_the_finished_ones(engine: HostEngine) -> None:

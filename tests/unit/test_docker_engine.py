@@ -36,7 +36,7 @@ def all_packages(base: Base) -> list[str]:
 def test_every_package_of_amazon_linux_was_looked_up() -> None:
     listed = [line for line in (DATA / "al2023-packages.txt").read_text().splitlines() if not line.startswith("#")]
     base = KNOWN.bases["al2023"]
-    assert listed == sorted({*all_packages(base), *base.composer, *base.image.packages})
+    assert listed == sorted({*all_packages(base), *base.composer, *base.docker, *base.emulation, *base.image.packages})
 
 
 def test_the_dockerfile_of_amazon_linux_is_the_one_that_was_reviewed() -> None:

@@ -61,6 +61,24 @@ def test_architectures_are_checked(tmp_path: Path) -> None:
         identifiers(tmp_path, build__arch=("arm46",))
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[php]\nversion = "9.1"\n', "(php.version in FILE, line 2)"),
+        ('[php]\nversion = "8.4"\nextensions = ["intll"]\n', "(php.extensions in FILE, line 3)"),
+        ('[php]\nsapis = ["fmp"]\n', "(php.sapis in FILE, line 2)"),
+        ('\n[build]\ntarget = "al2032"\n', "(build.target in FILE, line 3)"),
+        ('[build]\narch = ["arm46"]\n', "(build.arch in FILE, line 2)"),
+        ('[build]\nbootstrap = "consol"\n', "(build.bootstrap in FILE, line 2)"),
+    ],
+)
+def test_a_value_that_is_not_known_is_named_with_its_place(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "phplayer.toml").write_text(text)
+    with pytest.raises(UsageError) as caught:
+        identifiers(tmp_path)
+    assert caught.value.message.endswith(f"{said.replace('FILE', str(tmp_path / 'phplayer.toml'))}.")
+
+
 def test_another_bootstrap_mode_is_told_by_every_name(tmp_path: Path) -> None:
     machine = Architecture.of_this_machine()
     assert identifiers(tmp_path, build__bootstrap="console") == [f"php84-al2023-{machine}-console"]
