@@ -47,8 +47,7 @@ final class Connection
         try {
             for ($attempt = 0; ; ++$attempt) {
                 try {
-                    $this->send($request);
-                    return $this->receive();
+                    return $this->attempt($request);
                 } catch (ConnectionLost $lost) {
                     $this->close();
                     if (!isset(self::PAUSES[$attempt]) || ($patient && $this->stopping)) {
@@ -61,6 +60,31 @@ final class Connection
             $this->patient = false;
             \restore_error_handler();
         }
+    }
+
+    private function attempt(string $request): Response
+    {
+        try {
+            $this->send($request);
+        } catch (ConnectionLost $lost) {
+            return $this->refusal() ?? throw $lost;
+        }
+        return $this->receive();
+    }
+
+    /** Why the peer would not take the rest of a request (413, say), if it said so before it closed the connection. */
+    private function refusal(): ?Response
+    {
+        if ($this->socket === null || $this->isOpen()) {
+            return null;
+        }
+        try {
+            $response = $this->receive();
+        } catch (ConnectionLost) {
+            return null;
+        }
+        $this->close();
+        return $response->status >= 400 ? $response : null;
     }
 
     /**
@@ -293,7 +317,7 @@ final class Connection
         $this->buffer .= $data;
     }
 
-    /** Tell whether nothing was received because a signal came, and not because the connection ended. */
+    /** Tell whether there is nothing to receive, not even the connection's end: as after a signal. */
     private function isOpen(): bool
     {
         [$ended, $none, $neither] = [[$this->socket], null, null];

@@ -171,6 +171,9 @@ final class Loop
                 Log::write('WARN', 'The handler went on after its event was reported as failed; its result is dropped.');
             } elseif ($this->stream !== null) {
                 $this->stream->close();
+                if (!$this->stream->isClosed()) {
+                    throw new ConnectionLost('the handler went on after it had failed to end it');
+                }
             } else {
                 $this->api->respond($this->requestId, $this->encode($result));
             }
