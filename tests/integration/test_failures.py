@@ -239,14 +239,6 @@ def test_cycles_of_an_event_are_freed_before_the_next(opt: Path, tmp_path: Path)
     assert [told.json for told in ran.told] == [0, 1, 2, 3, 4]
 
 
-def test_a_number_of_invocations_can_be_set_after_which_php_ends(opt: Path, tmp_path: Path) -> None:
-    ran = FakeApi(events=range(5)).run(
-        opt, function(tmp_path, "function index() { return 1; }"), environment={"PHPLAYER_MAX_INVOCATIONS": "3"}
-    )
-    assert len(ran.told) == 3
-    assert ran.code == 0
-
-
 def test_a_fatal_error_between_events_is_logged(opt: Path, tmp_path: Path) -> None:
     source = """
         class Bad { public $self; function __destruct() { exit(5); } }

@@ -40,7 +40,7 @@ final class Loop
     private string $traceId = '';
     private int $roots = 0; // possible garbage that the last collection left
 
-    private function __construct(private readonly RuntimeApi $api)
+    private function __construct(private readonly RuntimeApi $api, private readonly ?Holding $holding)
     {
         $this->pid = (int) \getmypid();
         $this->spare = \str_repeat('.', self::SPARE);
@@ -55,16 +55,23 @@ final class Loop
             Log::write('FATAL', 'AWS_LAMBDA_RUNTIME_API is not set: this bootstrap runs inside Lambda, or: phplayer invoke');
             exit(1);
         }
-        $workers = (int) \getenv('AWS_LAMBDA_MAX_CONCURRENCY');
-        if ($workers > 1 && \getenv('PHPLAYER_WORKER') === false) {
-            require __DIR__ . '/Workers.php';
-            exit(Workers::run($bootstrap, $workers));
-        }
         Log::start();
-        $loop = new self(new RuntimeApi($address));
+        $api = new RuntimeApi($address);
+        $workers = \max(1, (int) \getenv('AWS_LAMBDA_MAX_CONCURRENCY'));
+        $most = (int) \getenv('PHPLAYER_MAX_INVOCATIONS');
+        $holding = null;
+        if ($workers > 1 || $most > 0) {
+            require __DIR__ . '/Holding.php';
+            if (\getenv('PHPLAYER_WORKER') === false) {
+                require __DIR__ . '/Workers.php';
+                exit(Workers::run($bootstrap, $workers, $api));
+            }
+            $holding = Holding::ofWorker();
+        }
+        $loop = new self($api, $holding);
         \register_shutdown_function($loop->shutdown(...));
         try {
-            $loop->serve($loop->initialise($find, $workers));
+            $loop->serve($loop->initialise($find, $workers), $most);
         } catch (ConnectionLost | RuntimeApiRefused $reason) {
             $loop->requestId = '';
             if (!$loop->signals->isTerminated()) {
@@ -80,7 +87,7 @@ final class Loop
     private function initialise(\Closure $find, int $workers): \Closure
     {
         try {
-            $this->limitMemory(\max(1, $workers));
+            $this->limitMemory($workers);
             $handler = $find(\getenv('LAMBDA_TASK_ROOT') ?: '/var/task');
             $this->starting = false;
             Log::endOutput();
@@ -127,12 +134,13 @@ final class Loop
         return \getenv('PHPLAYER_WORKER') === false ? 1 : 70;
     }
 
-    private function serve(\Closure $handler): void
+    private function serve(\Closure $handler, int $most): void
     {
-        $most = (int) \getenv('PHPLAYER_MAX_INVOCATIONS');
+        $this->holding?->tell(Holding::IDLE);
         for ($count = 1; !$this->signals->isTerminated(); ++$count) {
             $this->work($handler, $this->api->next());
             $this->requestId = '';
+            $this->holding?->tell(Holding::IDLE);
             Log::endOutput();
             Log::$requestId = '';
             $this->stream = null;
@@ -151,6 +159,7 @@ final class Loop
     {
         $this->answered = false;
         $this->requestId = Log::$requestId = (string) $event->header('lambda-runtime-aws-request-id');
+        $this->holding?->tell($this->requestId);
         try {
             $context = Context::of($event, $this->open(...));
             if ($context->traceId !== $this->traceId) {
@@ -309,6 +318,9 @@ final class Loop
                 Log::failure($failure->document());
             } else {
                 $this->fail($failure);
+            }
+            if (!$this->starting) {
+                $this->holding?->tell(Holding::IDLE);
             }
         } catch (ConnectionLost | RuntimeApiRefused $reason) {
             Log::write('ERROR', "The Runtime API could not be told: {$reason->getMessage()}.");
