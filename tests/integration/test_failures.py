@@ -302,6 +302,12 @@ def test_cycles_of_an_event_are_freed_before_the_next(opt: Path, tmp_path: Path)
     assert [told.json for told in ran.told] == [0, 1, 2, 3, 4]
 
 
+def test_no_search_for_cycles_where_there_can_be_none(opt: Path, tmp_path: Path) -> None:
+    ran = FakeApi(events=range(6)).run(opt, function(tmp_path, "function index() { return gc_status()['runs']; }"))
+    runs = [told.json for told in ran.told]
+    assert runs[1:] == [runs[1]] * 5
+
+
 def test_a_fatal_error_between_events_is_logged(opt: Path, tmp_path: Path) -> None:
     source = """
         class Bad { public $self; function __destruct() { exit(5); } }

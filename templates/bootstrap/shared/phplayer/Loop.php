@@ -38,13 +38,15 @@ final class Loop
     private int $code = 1; // of PHP's exit
     private ?Stream $stream = null;
     private string $traceId = '';
-    private int $roots = 0; // possible garbage that the last collection left
+    private int $roots = 0; // what PHP takes for possible garbage without an event having left any
+    private readonly \Closure $open;
 
     private function __construct(private readonly RuntimeApi $api, private readonly ?Holding $holding)
     {
         $this->pid = (int) \getmypid();
         $this->spare = \str_repeat('.', self::SPARE);
         $this->signals = new Signals($this->interrupt(...), $api->stop(...));
+        $this->open = $this->open(...);
     }
 
     /** @param \Closure(string): \Closure $find given the function's folder, returns what is called with event and context */
@@ -147,7 +149,7 @@ final class Loop
             // Cycles that the event has left are freed now: their destructors belong to it. A handler that leaves
             // none does not pay for the search.
             if (\gc_status()['roots'] > $this->roots) {
-                $this->collect();
+                $this->collect($handler);
             }
             if ($count === $most) {
                 return;
@@ -158,10 +160,10 @@ final class Loop
     private function work(\Closure $handler, Response $event): void
     {
         $this->answered = false;
-        $this->requestId = Log::$requestId = (string) $event->header('lambda-runtime-aws-request-id');
+        $this->requestId = Log::$requestId = $event->requestId();
         $this->holding?->tell($this->requestId);
         try {
-            $context = Context::of($event, $this->open(...));
+            $context = Context::of($event, $this->open);
             if ($context->traceId !== $this->traceId) {
                 $this->exportTrace($context->traceId);
             }
@@ -270,7 +272,7 @@ final class Loop
         throw $interrupted;
     }
 
-    private function collect(): void
+    private function collect(\Closure $handler): void
     {
         try {
             \gc_collect_cycles();
@@ -278,6 +280,10 @@ final class Loop
             Log::failure($this->failure()::of($thrown)->document());
         }
         Log::endOutput();
+        // What the loop itself uses for every event is possible garbage to PHP, too, as soon as it was used once: here.
+        $own = [$this, $handler, $this->open, ...$this->signals->own(), ...$this->api->own(), \set_error_handler(null)];
+        \restore_error_handler();
+        unset($own);
         $this->roots = \gc_status()['roots'];
     }
 

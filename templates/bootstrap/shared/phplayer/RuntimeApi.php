@@ -45,7 +45,7 @@ final class RuntimeApi
     public function next(): Response
     {
         $response = $this->connection->exchange($this->next, true);
-        if ($response->status !== 200 || ($response->header('lambda-runtime-aws-request-id') ?? '') === '') {
+        if ($response->status !== 200 || $response->requestId() === '') {
             throw new RuntimeApiRefused("it answered {$response->status} when asked for an event: {$response->body}");
         }
         return $response;
@@ -138,6 +138,12 @@ final class RuntimeApi
     public function stop(): void
     {
         $this->connection->stopping = true;
+    }
+
+    /** @return list<object> what is used for every event */
+    public function own(): array
+    {
+        return [$this, ...$this->connection->own()];
     }
 
     private function post(string $path, string $headers, string $body): Response

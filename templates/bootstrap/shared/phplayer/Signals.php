@@ -96,6 +96,12 @@ final class Signals
         }
     }
 
+    /** @return list<object> what is used for every event */
+    public function own(): array
+    {
+        return \array_filter([$this, $this->keeper]);
+    }
+
     public function isTerminated(): bool
     {
         return $this->terminated;
