@@ -4,8 +4,11 @@
 
 ``--layer-tree`` is an unpacked runtime layer; ``--vendor`` a Composer vendor folder with Guzzle 7 (printed by
 ``python -m tests.integration.guzzle CACHE``). The same server in C stands for the Runtime API throughout; a client in
-C that does nothing with an event is the floor. All run on one core, so that only their work counts; contestants take
-turns, so that a busy machine disturbs all alike. The figures are medians, and what counts are the ratios of one run.
+C that does nothing with an event is the floor, and a raw socket in PHP that cannot fail the least that PHP takes.
+
+All run on one core, and contestants take turns. What counts is a contestant's processor time, in the kernel and out of
+it, which other programs on a busy machine disturb little; the wall time beside it is the turn-around that a caller
+sees, with the server's share. The start is taken off. Figures are medians; what counts are the ratios of one run.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ import statistics
 import subprocess
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -32,17 +36,37 @@ CALL = """
 """
 
 
-def per_invocation(server: Path, command: Sequence[str | Path], environment: dict[str, str], count: int) -> float:
-    """Return the microseconds from handing out an event until the next one is asked for."""
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """Microseconds."""
+
+    processor: float  # of the contestant
+    wall: float  # from handing out an event until the next one is asked for
+
+
+def run(server: Path, command: Sequence[str | Path], environment: dict[str, str], count: int) -> Cost:
+    """Serve a contestant so many events after some to get warm: its processor time in all, the wall time of one."""
     with subprocess.Popen([server, "serve", str(WARM), str(count)], stdout=subprocess.PIPE, text=True) as api:
         assert api.stdout is not None
         address = f"127.0.0.1:{api.stdout.readline().strip()}"
         environment = {**environment, "AWS_LAMBDA_RUNTIME_API": address}
-        with subprocess.Popen(command, env=environment, start_new_session=True) as process:
-            try:
-                return float(api.stdout.readline())
-            finally:
-                os.killpg(process.pid, signal.SIGKILL)  # one contestant starts others
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        # What it has to say at the end, when the server is gone, is of no interest.
+        process = subprocess.Popen(command, env=environment, start_new_session=True, stderr=subprocess.DEVNULL)
+        try:
+            wall = float(api.stdout.readline())
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)  # one contestant starts others
+            process.wait()
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return Cost(processor=(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime) * 1e6, wall=wall)
+
+
+def per_invocation(server: Path, command: Sequence[str | Path], environment: dict[str, str], count: int) -> Cost:
+    """Return what an event costs, without the start."""
+    start = run(server, command, environment, 1)
+    whole = run(server, command, environment, count + 1)
+    return Cost(processor=(whole.processor - start.processor) / count, wall=whole.wall)
 
 
 def processor_ms(run: Callable[[], object]) -> float:
@@ -81,7 +105,7 @@ def main() -> None:
     parser.add_argument("--vendor", type=Path, help="vendor folder with Guzzle 7")
     parser.add_argument("--starts", type=int, default=30)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--events", type=int, default=3000, help="per round")
+    parser.add_argument("--events", type=int, default=10000, help="per round")
     options = parser.parse_args()
     tree = options.layer_tree.resolve()
     php = tree / "bin" / "php"
@@ -106,6 +130,7 @@ def main() -> None:
         starts(php, bootstrap, environment, options.starts)
         contestants: dict[str, tuple[list[str | Path], int]] = {
             "floor: a C client that does nothing": ([server, "floor"], options.events),
+            "PHP and a raw socket, no features": ([php, *flags, HERE / "bare_bootstrap.php"], options.events),
             "bootstrap": (bootstrap, options.events),
             "one curl handle": ([php, *flags, HERE / "reused_bootstrap.php"], options.events),
             "new curl handle per call": ([php, *flags, HERE / "curl_bootstrap.php"], options.events // 3),
@@ -114,20 +139,23 @@ def main() -> None:
         if options.vendor:
             guzzle: list[str | Path] = [php, *flags, HERE / "guzzle_bootstrap.php"]
             contestants["tutorial: new Guzzle client per call"] = (guzzle, options.events // 10)
-        times: dict[str, list[float]] = {name: [] for name in contestants}
+        costs: dict[str, list[Cost]] = {name: [] for name in contestants}
         calls = []
         for _ in range(options.rounds):
             call = subprocess.run([php, *flags, "-r", CALL], env=environment, capture_output=True, check=True)
             calls.append(float(call.stdout))
             for name, (command, count) in contestants.items():
-                times[name].append(per_invocation(server, command, environment, count))
-    medians = {name: statistics.median(measured) for name, measured in times.items()}
-    least = medians["floor: a C client that does nothing"] + statistics.median(calls)
-    ours = medians["bootstrap"]
-    print("\nus per invocation, server and client on one core")
-    for name, median in medians.items():
-        print(f"  {name:38} {median:8.1f}   {median / ours:7.2f}x")
+                costs[name].append(per_invocation(server, command, environment, count))
+    processor = {name: statistics.median(cost.processor for cost in each) for name, each in costs.items()}
+    wall = {name: statistics.median(cost.wall for cost in each) for name, each in costs.items()}
+    ours = processor["bootstrap"]
+    print("\nus per invocation           of processor time    to the bootstrap's    turn-around")
+    for name in contestants:
+        print(f"  {name:38} {processor[name]:8.1f}   {processor[name] / ours:7.2f}x   {wall[name]:8.1f}")
+    least = processor["floor: a C client that does nothing"] + statistics.median(calls)
+    bare = processor["PHP and a raw socket, no features"]
     print(f"  {'floor and the PHP call itself':38} {least:8.1f}   the bootstrap takes {ours / least:.2f}x (aim: 1.25x)")
+    print(f"  {'':38} {'':8}   and {ours / bare:.2f}x of PHP and a raw socket")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
+import socket
 import subprocess
 import tempfile
 import threading
@@ -19,6 +21,16 @@ from typing import Any
 
 PATIENCE = 60.0
 """Seconds after which a test gives up: far beyond what any step takes, also on a machine under load."""
+
+HANG_UP = 1.0
+"""Seconds after which a bootstrap that was told to end is hung up on."""
+
+
+def assert_no_complaint(log: str, opt: Path) -> None:
+    """Let no notice pass that PHP gives about the bootstrap itself."""
+    ours = rf"{re.escape(str(opt))}/(?:bootstrap|phplayer/\w+\.php)"
+    complaint = re.search(rf"^.*\bin {ours} on line \d+.*$", log, re.MULTILINE)
+    assert complaint is None, complaint[0]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,13 +68,13 @@ class FakeApi:
     events: Sequence[Any]
     headers: Mapping[str, str] = field(default_factory=dict)  # of each event
     timeout: float = 300.0  # seconds from an event to its deadline
-    unanswered: int = 0  # events that nobody will answer
     told: list[Told] = field(default_factory=list)
     taken: int = 0
     taken_by: list[int] = field(default_factory=list)  # the connection's port, per event
     exhausted: threading.Event = field(
         default_factory=threading.Event
     )  # the next event was asked for, and there is none
+    waiting: list[socket.socket] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def run(
@@ -98,10 +110,15 @@ class FakeApi:
                 if when is not None:
                     when(process)
                 until = time.monotonic() + PATIENCE
-                while process.poll() is None and time.monotonic() < until:
-                    if self.exhausted.wait(0.02):
-                        process.send_signal(signal.SIGTERM)
-                        time.sleep(0.02)  # repeated: one that comes just before PHP waits does not end the wait
+                while process.poll() is None and not self.exhausted.wait(0.02) and time.monotonic() < until:
+                    pass
+                if process.poll() is None:
+                    process.send_signal(signal.SIGTERM)  # once: another might meet a PHP that is about to end
+                while time.monotonic() < until:
+                    with suppress(subprocess.TimeoutExpired):
+                        process.wait(HANG_UP)
+                        break
+                    self.hang_up()  # a signal that comes just before PHP waits does not end the wait
             finally:
                 ended = process.poll()
                 process.kill()
@@ -111,12 +128,21 @@ class FakeApi:
             log.seek(0)
             text = log.read().decode(errors="replace")
         assert ended is not None, f"still running after {PATIENCE} s\n{text}"
+        assert_no_complaint(text, opt)
         return Ran(told=self.told, log=text, code=ended)
+
+    def hang_up(self) -> None:
+        """Close the connections on which an event is awaited that there is not."""
+        with self.lock:
+            waiting, self.waiting = self.waiting, []
+        for connection in waiting:
+            with suppress(OSError):  # closed by the other side
+                connection.shutdown(socket.SHUT_RDWR)
 
     def look(self) -> None:
         """See whether this is all."""
         with self.lock:
-            if self.taken > len(self.events) and len(self.told) >= len(self.events) - self.unanswered:
+            if self.taken > len(self.events) and len(self.told) >= len(self.events):
                 self.exhausted.set()
 
 
@@ -144,6 +170,8 @@ def _handler(api: FakeApi) -> type[BaseHTTPRequestHandler]:
                 if number < len(api.events):
                     api.taken_by.append(self.client_address[1])
             if number >= len(api.events):
+                with api.lock:
+                    api.waiting.append(self.connection)
                 api.look()
                 self.rfile.read(1)  # until the bootstrap is gone
                 self.close_connection = True

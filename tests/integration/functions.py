@@ -12,6 +12,7 @@ from typing import Any
 from phplayer import bootstrap
 from phplayer.emulator.function import FunctionSpec, InvokeResult, LocalFunction
 from phplayer.runtime import BootstrapMode
+from tests.integration.fake_api import assert_no_complaint
 
 
 def write(folder: Path, files: Mapping[str, str]) -> Path:
@@ -48,7 +49,9 @@ def serve(
         async with LocalFunction(spec) as function:
             return [await function.invoke(json.dumps(event).encode()) for event in events]
 
-    return asyncio.run(run())
+    results = asyncio.run(run())
+    assert_no_complaint("".join(result.logs for result in results), Path("/opt"))
+    return results
 
 
 def layer(

@@ -81,6 +81,11 @@ SCENARIOS: Mapping[str, Scenario] = {
         everywhere=True,
     ),
     "statics live on": one("static $n = 0; return ++$n;", answer(1), answer(2), answer(3)),
+    "a process replaced after so many events": one(
+        "static $n = 0; return ++$n;",
+        *map(answer, [1, 2, 1, 2, 1]),
+        environment={"PHPLAYER_MAX_INVOCATIONS": "2"},
+    ),
     "what is printed is no answer": one("echo 'printed'; return 'fine';", FINE),
     "an exception": one(f"{_FAILS_FIRST} throw new DomainException('no');", error("DomainException"), FINE),
     "an error": one(f"{_FAILS_FIRST} return strlen();", error("ArgumentCountError"), FINE, everywhere=True),

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.integration.fake_api import PATIENCE
 from tests.integration.functions import layer, write
 
 if TYPE_CHECKING:
@@ -284,3 +285,70 @@ def test_classes_are_found_as_the_tokenizer_finds_them(opt: Path, built: Built, 
     for name, expected, found in rows:
         assert found == expected, name
         assert found or name == "bootstrap", name
+
+
+LARGE = f"function index($data) {{ return $data ? str_repeat('x', {8 << 20}) : 'small'; }}"
+SMALL = f"HTTP/1.1 200 OK\r\n{ID}Content-Length: 2\r\n\r\n[]".encode()
+EARLY = b"HTTP/1.1 413 Too Large\r\nContent-Length: 9\r\n\r\ntoo large"
+
+
+@pytest.mark.parametrize("said", [EARLY, EARLY[:20], b""], ids=["413", "cut short", "nothing"])
+def test_a_response_refused_while_it_is_sent_becomes_an_error(opt: Path, tmp_path: Path, said: bytes) -> None:
+    """The API hangs up in the middle of the body, with a word of the reason or without."""
+    write(tmp_path, {"src/index.php": LARGE})
+    seen: list[bytes] = []
+
+    def serve(listener: socket.socket) -> None:
+        events = iter([PLAIN, SMALL])
+        while True:
+            connection, _ = listener.accept()
+            connection.settimeout(PATIENCE)
+            with connection:
+                while head := _head(connection):
+                    seen.append(head.split(b" HTTP")[0])
+                    if b"/response" in seen[-1] and b"Content-Length: 7\r\n" not in head:
+                        connection.sendall(said)
+                        break  # what was not read makes the kernel reset the connection
+                    if seen[-1].startswith(b"GET"):
+                        if (event := next(events, None)) is None:
+                            listener.close()
+                            return
+                        connection.sendall(event)
+                    else:
+                        connection.sendall(ACCEPTED)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve, args=(listener,), daemon=True)
+        thread.start()
+        done = subprocess.run(
+            [opt / "bin" / "php", "-n", opt / "bootstrap"],
+            env={
+                "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{listener.getsockname()[1]}",
+                "_HANDLER": "index",
+                "LAMBDA_TASK_ROOT": str(tmp_path),
+            },
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+        thread.join(PATIENCE)
+    requests = [request.rpartition(b"/")[2] for request in seen]
+    attempts = requests.index(b"error") - 1
+    assert requests[attempts + 1 :] == [b"error", b"next", b"response", b"next"], done.stderr
+    assert attempts == (1 if said == EARLY else 6)
+    assert "Function.ResponseSizeTooLarge" in done.stderr
+
+
+def _head(connection: socket.socket) -> bytes:
+    """Return the head of a request; of its body, no more than came with it is taken if it is small."""
+    data = b""
+    while b"\r\n\r\n" not in data:
+        if not (received := connection.recv(1)):
+            return b""
+        data += received
+    length = next((int(line[15:]) for line in data.split(b"\r\n") if line.startswith(b"Content-Length:")), 0)
+    if length < 1 << 20:
+        while length:
+            length -= len(connection.recv(length))
+    return data

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -148,6 +150,67 @@ def test_a_handler_is_interrupted_shortly_before_its_deadline(opt: Path, tmp_pat
     assert streamed.trailers["Lambda-Runtime-Function-Error-Type"] == "Function.DeadlineNear"
 
 
+def of_layer(opt: Path) -> set[int]:
+    """Processes of the bootstrap of that layer."""
+    found = set()
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):  # it has just ended
+            if f"{opt}/bootstrap".encode() in path.read_bytes():
+                found.add(int(path.parent.name))
+    return found
+
+
+@pytest.mark.parametrize("left", ["0", "proc_get_status(proc_open(['sleep', '100'], [], $pipes))['pid']"])
+def test_a_php_that_is_killed_leaves_no_keeper_and_no_file(opt: Path, tmp_path: Path, left: str) -> None:
+    """Even when a process that the handler has left behind holds all that was open."""
+    keepers: set[int] = set()
+    scratch = tmp_path / "tmp"
+    scratch.mkdir()
+
+    def kill(process: subprocess.Popen[bytes]) -> None:
+        until = time.monotonic() + PATIENCE
+        while not begun.exists() and time.monotonic() < until:
+            time.sleep(0.01)
+        keepers.update(of_layer(opt) - {process.pid})
+        process.kill()
+
+    begun = tmp_path / "src" / "begun"
+    source = f"function index() {{ $left = {left}; file_put_contents('{begun}.new', $left);"
+    source += f" rename('{begun}.new', '{begun}'); sleep(100); }}"
+    FakeApi(events=[1]).run(opt, function(tmp_path, source), when=kill, environment={"TMPDIR": str(scratch)})
+    assert len(keepers) == 1
+    until = time.monotonic() + PATIENCE
+    while of_layer(opt) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert of_layer(opt) == set()
+    assert list(scratch.iterdir()) == []
+    if int(begun.read_text()):
+        os.kill(int(begun.read_text()), signal.SIGKILL)
+
+
+def test_a_keeper_that_was_killed_fails_no_event(opt: Path, tmp_path: Path) -> None:
+    source = (
+        STRICT
+        + """
+        function index($n) {
+            set_error_handler(fn () => true); // processes of others end meanwhile
+            foreach ($n === 0 ? glob('/proc/[0-9]*/cmdline') : [] as $path) {
+                $pid = (int) basename(dirname($path));
+                $ours = str_contains((string) file_get_contents($path), $_SERVER['SCRIPT_FILENAME']);
+                if ($ours && $pid !== getmypid()) {
+                    posix_kill($pid, SIGKILL);
+                }
+            }
+            restore_error_handler();
+            usleep(100000);
+            return $n;
+        }
+        """
+    )
+    ran = FakeApi(events=[0, 1, 2]).run(opt, function(tmp_path, source))
+    assert [told.json for told in ran.told] == [0, 1, 2]
+
+
 @pytest.mark.parametrize("timeout", [1.2, 3.4])
 def test_no_sleep_is_cut_short_before_the_margin(opt: Path, tmp_path: Path, timeout: float) -> None:
     source = "function index($n) { if ($n) { $began = microtime(true); sleep(60); return microtime(true) - $began; } }"
@@ -239,12 +302,10 @@ def test_cycles_of_an_event_are_freed_before_the_next(opt: Path, tmp_path: Path)
     assert [told.json for told in ran.told] == [0, 1, 2, 3, 4]
 
 
-def test_a_number_of_invocations_can_be_set_after_which_php_ends(opt: Path, tmp_path: Path) -> None:
-    ran = FakeApi(events=range(5)).run(
-        opt, function(tmp_path, "function index() { return 1; }"), environment={"PHPLAYER_MAX_INVOCATIONS": "3"}
-    )
-    assert len(ran.told) == 3
-    assert ran.code == 0
+def test_no_search_for_cycles_where_there_can_be_none(opt: Path, tmp_path: Path) -> None:
+    ran = FakeApi(events=range(6)).run(opt, function(tmp_path, "function index() { return gc_status()['runs']; }"))
+    runs = [told.json for told in ran.told]
+    assert runs[1:] == [runs[1]] * 5
 
 
 def test_a_fatal_error_between_events_is_logged(opt: Path, tmp_path: Path) -> None:

@@ -390,14 +390,3 @@ def test_a_composer_json_that_does_not_parse_is_named(opt: Path, tmp_path: Path)
     (result,) = serve(opt, folder, {})
     assert result.error is not None
     assert "/var/task/composer.json is not JSON: Syntax error" in result.error.message
-
-
-def test_preloading_works_on_request(opt: Path, tmp_path: Path) -> None:
-    files = {
-        "php/conf.d/opcache.ini": "opcache.enable_cli = 1\nopcache.preload = /var/task/preload.php\n",
-        "preload.php": "opcache_compile_file(__DIR__ . '/src/Preloaded.php');",
-        "src/Preloaded.php": "final class Preloaded {}",
-        "src/index.php": "function index() { return class_exists('Preloaded', false); }",
-    }
-    (result,) = serve(opt, write(tmp_path, files), {})
-    assert value(result) is True, result.logs

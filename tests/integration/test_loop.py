@@ -157,37 +157,6 @@ def test_six_megabytes_go_both_ways_in_either_framing(opt: Path, tmp_path: Path)
             wire.request()
 
 
-WORKERS = """
-    // Waits until three handlers run at once.
-    function index($round) {
-        if ($round === 'die') posix_kill(getmypid(), SIGKILL);
-        touch(__DIR__ . "/{$round}-" . getmypid());
-        for ($end = microtime(true) + 60; count(glob(__DIR__ . "/{$round}-*")) < 3 && microtime(true) < $end;) {
-            usleep(5000);
-        }
-        return [count(glob(__DIR__ . "/{$round}-*")), getenv('PHPLAYER_WORKER')];
-    }
-"""
-
-
-def test_workers_serve_at_once_and_a_dead_one_is_replaced(opt: Path, tmp_path: Path) -> None:
-    events = ["one"] * 3 + ["die"] + ["two"] * 3
-    ran = FakeApi(events=events, unanswered=1).run(
-        opt, function(tmp_path, WORKERS), environment={"AWS_LAMBDA_MAX_CONCURRENCY": "3"}
-    )
-    assert [told.json[0] for told in ran.told] == [3] * 6, ran.log
-    for told in (ran.told[:3], ran.told[3:]):
-        assert {each.json[1] for each in told} == {"0", "1", "2"}
-    assert ran.code == 0
-    assert "is replaced" in ran.log
-
-
-def test_workers_that_cannot_start_end_all(opt: Path, tmp_path: Path) -> None:
-    ran = FakeApi(events=[1]).run(opt, tmp_path, environment={"AWS_LAMBDA_MAX_CONCURRENCY": "2"})
-    assert ran.code == 1
-    assert {told.path for told in ran.told} == {"init/error"}
-
-
 LOGS = """
     function index($how) {
         echo "first\\nsecond\\npart";

@@ -64,6 +64,8 @@ def test_under_rie(rie: Path, opt: Path, tmp_path: Path, name: str) -> None:
     outcomes, log = asyncio.run(under_rie(rie, described(scenario, opt, tmp_path), scenario.events))
     expected = [scenario.rie.get(number, outcome) for number, outcome in enumerate(scenario.outcomes)]
     assert outcomes == expected, log
+    if all(kind == "answer" for kind, _ in scenario.outcomes):
+        assert "Invoke failed" not in log, "nothing that was answered may count as failed"
 
 
 async def under_rie(rie: Path, spec: FunctionSpec, events: tuple[Any, ...]) -> tuple[list[Outcome], str]:

@@ -15,6 +15,7 @@ final class Connection
     private const READ = 65536; // bytes asked of the kernel at once
     private const HEAD_LIMIT = 1 << 20; // bytes; a head longer than this is not HTTP
     private const CONNECT_TIMEOUT = 5.0; // seconds
+    private const USUAL = ['HTTP/1.1 200 ' => 200, 'HTTP/1.1 202 ' => 202]; // read without a closer look
 
     /** Microseconds before each further attempt; the first repeats at once, for it meets a closed keep-alive. */
     private const PAUSES = [0, 50_000, 100_000, 200_000, 400_000];
@@ -47,8 +48,7 @@ final class Connection
         try {
             for ($attempt = 0; ; ++$attempt) {
                 try {
-                    $this->send($request);
-                    return $this->receive();
+                    return $this->attempt($request);
                 } catch (ConnectionLost $lost) {
                     $this->close();
                     if (!isset(self::PAUSES[$attempt]) || ($patient && $this->stopping)) {
@@ -61,6 +61,31 @@ final class Connection
             $this->patient = false;
             \restore_error_handler();
         }
+    }
+
+    private function attempt(string $request): Response
+    {
+        try {
+            $this->send($request);
+        } catch (ConnectionLost $lost) {
+            return $this->refusal() ?? throw $lost;
+        }
+        return $this->receive();
+    }
+
+    /** Why the peer would not take the rest of a request (413, say), if it said so before it closed the connection. */
+    private function refusal(): ?Response
+    {
+        if ($this->socket === null || $this->isOpen()) {
+            return null;
+        }
+        try {
+            $response = $this->receive();
+        } catch (ConnectionLost) {
+            return null;
+        }
+        $this->close();
+        return $response->status >= 400 ? $response : null;
     }
 
     /**
@@ -121,6 +146,12 @@ final class Connection
         $this->streaming = false;
     }
 
+    /** @return list<object> what is used for every event */
+    public function own(): array
+    {
+        return [$this, $this->deaf];
+    }
+
     private function guarded(\Closure $work): mixed
     {
         \set_error_handler($this->deaf);
@@ -170,6 +201,8 @@ final class Connection
             $response->body = '';
         } elseif ($coding !== null) {
             $response->body = $this->chunkedBody($coding);
+        } elseif ($length === (string) \strlen($this->buffer)) { // all of it is there, as nearly always
+            [$response->body, $this->buffer] = [$this->buffer, ''];
         } elseif ($length !== null) {
             $response->body = $this->take($this->length($length));
         } elseif ($response->isSound()) {
@@ -178,7 +211,8 @@ final class Connection
         } else {
             throw new ConnectionLost("{$this->address} sent a header without a colon");
         }
-        if (\stripos($response->header('connection') ?? '', 'close') !== false) {
+        $connection = $response->header('connection');
+        if ($connection !== null && \stripos($connection, 'close') !== false) {
             $this->close();
         }
         return $response;
@@ -194,16 +228,17 @@ final class Connection
             $from = \max(0, $length - 3);
             $this->fill();
         }
-        $head = \substr($this->buffer, 0, $end);
+        $head = \substr($this->buffer, 0, $end + 2);
         $this->buffer = \substr($this->buffer, $end + 4);
-        // HTTP/1.x NNN, and then a space or nothing
-        if (
-            \strncmp($head, 'HTTP/1.', 7) !== 0 || \strspn($head, '0123456789', 9, 3) !== 3
-            || $head[8] !== ' ' || !\in_array($head[12] ?? ' ', [' ', "\r"], true) || $head[9] === '0' || $head[9] > '5'
-        ) {
+        return new Response(self::USUAL[\substr($head, 0, 13)] ?? $this->status($head), $head);
+    }
+
+    private function status(string $head): int
+    {
+        if (\preg_match('~^HTTP/1\.. ([1-5]\d\d)[ \r]~', $head, $found) !== 1) {
             throw new ConnectionLost("{$this->address} sent no HTTP status line");
         }
-        return new Response((int) \substr($head, 9, 3), $head);
+        return (int) $found[1];
     }
 
     private function length(string $text): int
@@ -293,7 +328,7 @@ final class Connection
         $this->buffer .= $data;
     }
 
-    /** Tell whether nothing was received because a signal came, and not because the connection ended. */
+    /** Tell whether there is nothing to receive, not even the connection's end: as after a signal. */
     private function isOpen(): bool
     {
         [$ended, $none, $neither] = [[$this->socket], null, null];

@@ -48,7 +48,7 @@ final class Context
         $client = $event->header('lambda-runtime-client-context');
         $identity = $event->header('lambda-runtime-cognito-identity');
         $context = new self(
-            $event->header('lambda-runtime-aws-request-id') ?? '',
+            $event->requestId(),
             (int) $event->header('lambda-runtime-deadline-ms'),
             $event->header('lambda-runtime-invoked-function-arn') ?? '',
             self::$name,

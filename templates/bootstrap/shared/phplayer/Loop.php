@@ -38,13 +38,15 @@ final class Loop
     private int $code = 1; // of PHP's exit
     private ?Stream $stream = null;
     private string $traceId = '';
-    private int $roots = 0; // possible garbage that the last collection left
+    private int $roots = 0; // what PHP takes for possible garbage without an event having left any
+    private readonly \Closure $open;
 
-    private function __construct(private readonly RuntimeApi $api)
+    private function __construct(private readonly RuntimeApi $api, private readonly ?Holding $holding)
     {
         $this->pid = (int) \getmypid();
         $this->spare = \str_repeat('.', self::SPARE);
         $this->signals = new Signals($this->interrupt(...), $api->stop(...));
+        $this->open = $this->open(...);
     }
 
     /** @param \Closure(string): \Closure $find given the function's folder, returns what is called with event and context */
@@ -55,16 +57,23 @@ final class Loop
             Log::write('FATAL', 'AWS_LAMBDA_RUNTIME_API is not set: this bootstrap runs inside Lambda, or: phplayer invoke');
             exit(1);
         }
-        $workers = (int) \getenv('AWS_LAMBDA_MAX_CONCURRENCY');
-        if ($workers > 1 && \getenv('PHPLAYER_WORKER') === false) {
-            require __DIR__ . '/Workers.php';
-            exit(Workers::run($bootstrap, $workers));
-        }
         Log::start();
-        $loop = new self(new RuntimeApi($address));
+        $api = new RuntimeApi($address);
+        $workers = \max(1, (int) \getenv('AWS_LAMBDA_MAX_CONCURRENCY'));
+        $most = (int) \getenv('PHPLAYER_MAX_INVOCATIONS');
+        $holding = null;
+        if ($workers > 1 || $most > 0) {
+            require __DIR__ . '/Holding.php';
+            if (\getenv('PHPLAYER_WORKER') === false) {
+                require __DIR__ . '/Workers.php';
+                exit(Workers::run($bootstrap, $workers, $api));
+            }
+            $holding = Holding::ofWorker();
+        }
+        $loop = new self($api, $holding);
         \register_shutdown_function($loop->shutdown(...));
         try {
-            $loop->serve($loop->initialise($find, $workers));
+            $loop->serve($loop->initialise($find, $workers), $most);
         } catch (ConnectionLost | RuntimeApiRefused $reason) {
             $loop->requestId = '';
             if (!$loop->signals->isTerminated()) {
@@ -80,7 +89,7 @@ final class Loop
     private function initialise(\Closure $find, int $workers): \Closure
     {
         try {
-            $this->limitMemory(\max(1, $workers));
+            $this->limitMemory($workers);
             $handler = $find(\getenv('LAMBDA_TASK_ROOT') ?: '/var/task');
             $this->starting = false;
             Log::endOutput();
@@ -127,19 +136,20 @@ final class Loop
         return \getenv('PHPLAYER_WORKER') === false ? 1 : 70;
     }
 
-    private function serve(\Closure $handler): void
+    private function serve(\Closure $handler, int $most): void
     {
-        $most = (int) \getenv('PHPLAYER_MAX_INVOCATIONS');
+        $this->holding?->tell(Holding::IDLE);
         for ($count = 1; !$this->signals->isTerminated(); ++$count) {
             $this->work($handler, $this->api->next());
             $this->requestId = '';
+            $this->holding?->tell(Holding::IDLE);
             Log::endOutput();
             Log::$requestId = '';
             $this->stream = null;
             // Cycles that the event has left are freed now: their destructors belong to it. A handler that leaves
             // none does not pay for the search.
             if (\gc_status()['roots'] > $this->roots) {
-                $this->collect();
+                $this->collect($handler);
             }
             if ($count === $most) {
                 return;
@@ -150,9 +160,10 @@ final class Loop
     private function work(\Closure $handler, Response $event): void
     {
         $this->answered = false;
-        $this->requestId = Log::$requestId = (string) $event->header('lambda-runtime-aws-request-id');
+        $this->requestId = Log::$requestId = $event->requestId();
+        $this->holding?->tell($this->requestId);
         try {
-            $context = Context::of($event, $this->open(...));
+            $context = Context::of($event, $this->open);
             if ($context->traceId !== $this->traceId) {
                 $this->exportTrace($context->traceId);
             }
@@ -171,6 +182,9 @@ final class Loop
                 Log::write('WARN', 'The handler went on after its event was reported as failed; its result is dropped.');
             } elseif ($this->stream !== null) {
                 $this->stream->close();
+                if (!$this->stream->isClosed()) {
+                    throw new ConnectionLost('the handler went on after it had failed to end it');
+                }
             } else {
                 $this->api->respond($this->requestId, $this->encode($result));
             }
@@ -258,7 +272,7 @@ final class Loop
         throw $interrupted;
     }
 
-    private function collect(): void
+    private function collect(\Closure $handler): void
     {
         try {
             \gc_collect_cycles();
@@ -266,6 +280,10 @@ final class Loop
             Log::failure($this->failure()::of($thrown)->document());
         }
         Log::endOutput();
+        // What the loop itself uses for every event is possible garbage to PHP, too, as soon as it was used once: here.
+        $own = [$this, $handler, $this->open, ...$this->signals->own(), ...$this->api->own(), \set_error_handler(null)];
+        \restore_error_handler();
+        unset($own);
         $this->roots = \gc_status()['roots'];
     }
 
@@ -306,6 +324,9 @@ final class Loop
                 Log::failure($failure->document());
             } else {
                 $this->fail($failure);
+            }
+            if (!$this->starting) {
+                $this->holding?->tell(Holding::IDLE);
             }
         } catch (ConnectionLost | RuntimeApiRefused $reason) {
             Log::write('ERROR', "The Runtime API could not be told: {$reason->getMessage()}.");

@@ -16,10 +16,11 @@ final class ConnectionLost extends \RuntimeException
 final class Response
 {
     private readonly string $lower;
+    private ?string $requestId = null;
 
     public function __construct(
         public readonly int $status,
-        private readonly string $head,
+        private readonly string $head, // with the end of its last line
         public string $body = '',
     ) {
         $this->lower = \strtolower($head); // of the same length: strtolower() knows ASCII only
@@ -33,13 +34,18 @@ final class Response
             return null;
         }
         $at += \strlen($name) + 3;
-        $end = \strpos($this->head, "\r\n", $at);
-        return \trim($end === false ? \substr($this->head, $at) : \substr($this->head, $at, $end - $at), " \t");
+        return \trim(\substr($this->head, $at, (int) \strpos($this->head, "\r\n", $at) - $at), " \t");
+    }
+
+    /** Return the ID of the event that this is, empty when it is none. */
+    public function requestId(): string
+    {
+        return $this->requestId ??= $this->header('lambda-runtime-aws-request-id') ?? '';
     }
 
     /** Tell whether every line of the head is a header. */
     public function isSound(): bool
     {
-        return \preg_match('~^[^\r\n]*(?:\r\n[^:\s][^:\r\n]*:[^\r\n]*)*$~D', $this->head) === 1;
+        return \preg_match('~^[^\r\n]*(?:\r\n[^:\s][^:\r\n]*:[^\r\n]*)*\r\n$~D', $this->head) === 1;
     }
 }

@@ -23,6 +23,7 @@ final class RuntimeApi
 {
     private const BASE = '/2018-06-01/runtime/';
     private const AGENT = 'phplayer';
+    private const LIMIT = 6 << 20; // bytes; what is larger may have been refused when a connection breaks
 
     private readonly Connection $connection;
     private readonly string $common;
@@ -44,7 +45,7 @@ final class RuntimeApi
     public function next(): Response
     {
         $response = $this->connection->exchange($this->next, true);
-        if ($response->status !== 200 || ($response->header('lambda-runtime-aws-request-id') ?? '') === '') {
+        if ($response->status !== 200 || $response->requestId() === '') {
             throw new RuntimeApiRefused("it answered {$response->status} when asked for an event: {$response->body}");
         }
         return $response;
@@ -59,7 +60,12 @@ final class RuntimeApi
      */
     public function respond(string $requestId, string $json): void
     {
-        $response = $this->post("invocation/{$requestId}/response", '', $json);
+        try {
+            $response = $this->post("invocation/{$requestId}/response", '', $json);
+        } catch (ConnectionLost $lost) {
+            $size = \strlen($json);
+            throw $size > self::LIMIT ? new ResponseTooLarge("{$size} bytes ({$lost->getMessage()})") : $lost;
+        }
         if ($response->status !== 202) {
             $this->check($response);
         }
@@ -74,11 +80,14 @@ final class RuntimeApi
     public function fail(string $requestId, string $type, string $report): void
     {
         if ($this->connection->isStreaming()) { // the status is sent: only trailers can tell it now
-            $this->check($this->connection->finish(
-                "Lambda-Runtime-Function-Error-Type: {$type}\r\n"
-                . 'Lambda-Runtime-Function-Error-Body: ' . \base64_encode($report) . "\r\n"
-            ));
-            return;
+            try {
+                $this->check($this->connection->finish(
+                    "Lambda-Runtime-Function-Error-Type: {$type}\r\n"
+                    . 'Lambda-Runtime-Function-Error-Body: ' . \base64_encode($report) . "\r\n"
+                ));
+                return;
+            } catch (ConnectionLost) { // Nobody may have heard it: told once more, over a connection of its own.
+            }
         }
         $header = "Lambda-Runtime-Function-Error-Type: {$type}\r\n";
         $this->check($this->post("invocation/{$requestId}/error", $header, $report));
@@ -129,6 +138,12 @@ final class RuntimeApi
     public function stop(): void
     {
         $this->connection->stopping = true;
+    }
+
+    /** @return list<object> what is used for every event */
+    public function own(): array
+    {
+        return [$this, ...$this->connection->own()];
     }
 
     private function post(string $path, string $headers, string $body): Response

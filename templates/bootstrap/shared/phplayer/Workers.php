@@ -5,8 +5,11 @@ declare(strict_types=1);
 namespace Phplayer;
 
 /**
- * Several PHPs that each poll for events: AWS_LAMBDA_MAX_CONCURRENCY of them, where Lambda sends an environment more
- * than one event at a time. Each runs the bootstrap anew; one that ends is replaced.
+ * PHPs that each poll for events and are watched: AWS_LAMBDA_MAX_CONCURRENCY of them, where Lambda sends an environment
+ * more than one event at a time; one, where PHPLAYER_MAX_INVOCATIONS has it replaced now and then. Lambda takes the end
+ * of the process that it started for a failure of the event before, unless the next was asked for.
+ *
+ * Each runs the bootstrap anew. One that ends is replaced, and the event that it held reported as failed.
  */
 final class Workers
 {
@@ -17,29 +20,31 @@ final class Workers
     private const PAUSE = 0.1; // seconds before a replacement of one that ended early; doubles each time
     private const LONGEST = 5.0; // seconds
     private const PATIENCE = 8; // early ends in a row, per worker, before all is given up
+    private const STILLBORN = 3; // ends before the first event was asked for, by any worker, before all is given up
 
     /** @var array<int, array{process: resource, pipe: resource, since: float}> */
     private array $running = [];
+    /** @var array<int, Holding|null> */
+    private array $holdings = [];
     /** @var array<int, float> when to start which again */
     private array $due = [];
     /** @var array<int, int> early ends in a row */
     private array $early = [];
+    private int $stillborn = 0;
+    private bool $ready = false; // a worker has asked for an event
     private bool $stopping = false;
 
-    private function __construct(private readonly string $bootstrap, private readonly int $count)
-    {
-    }
-
-    /** Return how many are asked for; 1 in a worker itself. */
-    public static function wanted(): int
-    {
-        return \getenv('PHPLAYER_WORKER') === false ? \max(1, (int) \getenv('AWS_LAMBDA_MAX_CONCURRENCY')) : 1;
+    private function __construct(
+        private readonly string $bootstrap,
+        private readonly int $count,
+        private readonly RuntimeApi $api,
+    ) {
     }
 
     /** Run until told to stop, or until no worker stays alive; the exit code. */
-    public static function run(string $bootstrap, int $count): int
+    public static function run(string $bootstrap, int $count, RuntimeApi $api): int
     {
-        $workers = new self($bootstrap, $count);
+        $workers = new self($bootstrap, $count, $api);
         if (\function_exists('pcntl_async_signals')) {
             \pcntl_async_signals(true);
             \pcntl_signal(\SIGTERM, function () use ($workers): void {
@@ -52,6 +57,9 @@ final class Workers
     private function watch(): int
     {
         $this->due = \array_fill(0, $this->count, 0.0);
+        for ($number = 0; $number < $this->count; ++$number) {
+            $this->holdings[$number] = Holding::make();
+        }
         for (;;) {
             $now = \microtime(true);
             foreach ($this->due as $number => $time) {
@@ -73,11 +81,13 @@ final class Workers
     private function start(int $number): void
     {
         // The worker holds the other end of a pipe open for as long as it lives.
-        $descriptors = [0 => ['file', '/dev/null', 'r'], 1 => \STDOUT, 2 => \STDERR, 3 => ['pipe', 'w']];
+        $descriptors = [0 => ['file', '/dev/null', 'r'], 1 => \STDOUT, 2 => \STDERR, 3 => ['pipe', 'w']]
+            + ($this->holdings[$number]?->descriptor() ?? []);
+        $this->holdings[$number]?->tell(Holding::STARTING);
         $environment = ['PHPLAYER_WORKER' => (string) $number] + \getenv();
         $process = \proc_open([\PHP_BINARY, $this->bootstrap], $descriptors, $pipes, null, $environment);
         if (!\is_resource($process)) {
-            $this->ended($number, 1, 0.0);
+            $this->replace($number, 'could not be started', false);
             return;
         }
         $this->running[$number] = ['process' => $process, 'pipe' => $pipes[3], 'since' => \microtime(true)];
@@ -103,10 +113,9 @@ final class Workers
                 unset($this->running[$number]);
                 \fclose($worker['pipe']);
                 \proc_close($worker['process']);
-                if ($status['exitcode'] === self::INIT_FAILED) {
+                if (!$this->settle($number, $status, \microtime(true) - $worker['since'])) {
                     return 1;
                 }
-                $this->ended($number, $status['exitcode'], \microtime(true) - $worker['since']);
             } elseif (\in_array($worker['pipe'], $pipes, true)) {
                 \usleep(1000); // its end of the pipe is closed: it is about to go
             }
@@ -114,14 +123,70 @@ final class Workers
         return \array_sum($this->early) > self::PATIENCE * $this->count ? 1 : null;
     }
 
-    private function ended(int $number, int $code, float $lived): void
+    /**
+     * See to it that a worker that has ended is replaced; false when there is no sense in it.
+     *
+     * @param array<string, mixed> $status of proc_get_status()
+     */
+    private function settle(int $number, array $status, float $lived): bool
     {
-        $sound = $code === 0 || $lived >= self::SOUND;
+        $code = $status['signaled'] ? null : $status['exitcode'];
+        $how = $code === null ? "was ended by signal {$status['termsig']}" : "ended with exit code {$code}";
+        $held = $this->holdings[$number]?->read() ?? Holding::STARTING;
+        $this->ready = $this->ready || $held !== Holding::STARTING || $this->isAnyReady();
+        if ($held === Holding::STARTING) {
+            if (!$this->ready && ($code === self::INIT_FAILED || ++$this->stillborn === self::STILLBORN)) {
+                if ($code !== self::INIT_FAILED) { // which it has reported itself
+                    $this->report('', $code === null, "The PHP process {$how} while the function was loaded.");
+                }
+                return false;
+            }
+        } elseif ($held !== Holding::IDLE) {
+            $this->report($held, $code === null, "The PHP process {$how} before this event was answered.");
+        }
+        $taken = !\in_array($held, [Holding::STARTING, Holding::IDLE], true); // so that this goes on only with events
+        $this->replace($number, $how, $code === 0 || $taken || $lived >= self::SOUND);
+        return true;
+    }
+
+    private function isAnyReady(): bool
+    {
+        foreach (\array_keys($this->running) as $number) {
+            if (($this->holdings[$number]?->read() ?? Holding::STARTING) !== Holding::STARTING) {
+                return true;
+            }
+        }
+        return false;
+    }
+
+    /** Report the failure of an event, or of the start. */
+    private function report(string $requestId, bool $killed, string $message): void
+    {
+        require_once __DIR__ . '/Failure.php';
+        $failure = $killed
+            ? Failure::named('Function.Killed', "{$message} Signal 9 may mean that the function's memory was exhausted.")
+            : Failure::named('Function.Exit', $message);
+        Log::$requestId = $requestId;
+        Log::failure($failure->document());
+        try {
+            if ($requestId === '') {
+                $this->api->failInit($failure->category(), $failure->json());
+            } else {
+                $this->api->fail($requestId, $failure->category(), $failure->json());
+            }
+        } catch (ConnectionLost | RuntimeApiRefused $reason) {
+            Log::write('ERROR', "The Runtime API could not be told: {$reason->getMessage()}.");
+        }
+        Log::$requestId = '';
+    }
+
+    private function replace(int $number, string $how, bool $sound): void
+    {
         $this->early[$number] = $sound ? 0 : ($this->early[$number] ?? 0) + 1;
         $pause = $sound ? 0.0 : \min(self::PAUSE * 2 ** ($this->early[$number] - 1), self::LONGEST);
         $this->due[$number] = \microtime(true) + $pause;
-        if ($code !== 0) {
-            Log::write('WARN', "Worker {$number} ended (exit code {$code}) and is replaced.");
+        if ($how !== 'ended with exit code 0') {
+            Log::write('WARN', "Worker {$number} {$how} and is replaced.");
         }
     }
 
