@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import msgspec
 
 from phplayer import elf
+from phplayer.elf_image import NotElfError
 from phplayer.layer import MANIFEST_PATHS, Manifest, decode_manifest
 from phplayer.policy import traces
 
@@ -231,7 +232,7 @@ def _elf(data: bytes, path: Path) -> tuple[elf.ElfFile | None, str]:
         return None, ""
     try:
         return elf.parse(data, path), ""
-    except elf.NotElfError as error:
+    except NotElfError as error:
         return None, str(error)
 
 
