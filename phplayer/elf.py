@@ -20,6 +20,7 @@ from phplayer.elf_image import (
     DT_RUNPATH,
     DT_SONAME,
     DT_TEXTREL,
+    DT_VERSYM,
     MAGIC,
     PT_GNU_STACK,
     PT_INTERP,
@@ -51,11 +52,20 @@ class ElfFile:
     versions: tuple[tuple[str, str], ...] = ()  # (library, symbol version) pairs without which it is not loaded
     interpreter: str = ""  # of an executable: the loader that it asks for
     defined: frozenset[str] = frozenset()  # symbol versions that it offers
+    tells_versions: bool = False  # of each symbol, even if it is none
     symbols: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)  # which it needs at a version
     isa_needed: int = 0  # GNU_PROPERTY_X86_ISA_1_NEEDED: bit 0 baseline, 1 x86-64-v2, 2 v3, 3 v4
     text_relocations: bool = False
     executable_stack: bool = False
     debug: int = 0  # bytes of debugging information
+
+    def satisfies(self, version: str) -> bool:
+        """Tell whether the loader takes it as a library of which that symbol version is needed.
+
+        One without any versions is taken (with a message on stderr), but one that has not even a table that says so
+        lets the loader end in a failed assertion (glibc 2.34, elf/dl-lookup.c, check_match).
+        """
+        return version in self.defined if self.defined else self.tells_versions
 
 
 def is_elf(path: Path) -> bool:
@@ -109,6 +119,7 @@ def _parse(image: Image, path: Path) -> ElfFile:
         versions=tuple((need.library, need.version) for need in needs),
         interpreter=_interpreter(image),
         defined=frozenset(elf_versions.definitions(image).values()),
+        tells_versions=DT_VERSYM in image.tags,
         symbols=_symbols(image, needs),
         isa_needed=elf_notes.isa_needed(image),
         text_relocations=DT_TEXTREL in image.tags or bool(image.tags.get(DT_FLAGS, 0) & _DF_TEXTREL),

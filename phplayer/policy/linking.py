@@ -126,8 +126,7 @@ def _lacking_versions(scene: Scene, load: Load) -> Iterator[Finding]:
             continue
         symbols = binary.symbols.get((library, version), ())
         if load.provider is Provider.LAYER:
-            defined = _elf(scene, load.path).defined
-            if defined and version not in defined:
+            if not _elf(scene, load.path).satisfies(version):
                 yield SYMBOL_VERSION.finding(
                     load.file,
                     f"needs {_named(symbols)}{version} of {library}, which {load.path} does not define",
