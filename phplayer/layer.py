@@ -126,7 +126,7 @@ class RuntimeManifest(_Struct, frozen=True, kw_only=True, tag_field="kind", tag=
     sources: tuple[SourceRecord, ...]
     libraries: tuple[LibraryRecord, ...]
     distribution: str = ""  # whose packages the libraries are of: ID and VERSION_ID of os-release, "debian-12"
-    pinned_symbols: tuple[str, ...] = ()  # function@VERSION: linked at an older version than the base's newest
+    pinned_symbols: tuple[str, ...] = ()  # function@VERSION: bound to an older version than the base's newest
 
 
 class VendorManifest(_Struct, frozen=True, kw_only=True, tag_field="kind", tag="vendor"):
