@@ -40,7 +40,7 @@ def diff(
     build are compared by their files.
     """
     from phplayer import comparison
-    from phplayer.inspection import printable
+    from phplayer.printable import printable
 
     console = Console.of(context)
     found = comparison.compare(old, new)
@@ -55,7 +55,7 @@ def diff(
 
 
 def _renderables(console: Console, found: Comparison, limit: int) -> Iterator[Any]:
-    from phplayer.inspection import printable
+    from phplayer.printable import printable
 
     yield console.table("", "old", "new", "", rows=list(_sizes(found)))
     if found.differences:

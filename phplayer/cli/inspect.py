@@ -44,13 +44,14 @@ def inspect(
 ) -> None:
     """Show where a layer's bytes are."""
     from phplayer import inspection
+    from phplayer.printable import printable
     from phplayer.settings import Settings
 
     console = Console.of(context)
     contents = inspection.read(what or Settings.load().path("build.output"))
     for content in contents:
         for warning in content.warnings:
-            console.warn(f"{inspection.printable(str(content.path))}: {warning}.")
+            console.warn(f"{printable(str(content.path))}: {warning}.")
     if html is not None:
         from phplayer import treemap
 
@@ -76,9 +77,10 @@ def _write(path: Path, text: str) -> None:
 
 
 def _tree(console: Console, content: Content, depth: int, limit: int) -> Iterator[Any]:
-    from phplayer import filetree, inspection
+    from phplayer import filetree
+    from phplayer.printable import printable
 
-    root = filetree.build(content.entries, name=inspection.printable(content.path.name))
+    root = filetree.build(content.entries, name=printable(content.path.name))
     rows = []
     for line in filetree.lines(root, depth=depth, limit=limit):
         share = line.zipped / root.zipped if root.zipped else 0.0
@@ -97,7 +99,7 @@ def _tree(console: Console, content: Content, depth: int, limit: int) -> Iterato
     about = "" if content.packed else "about "
     files = f"{len(content.entries)} file{'' if len(content.entries) == 1 else 's'}"
     sizes = f"{about}{file_size(content.size)} zipped, {file_size(content.unpacked)} unpacked"
-    yield f"{inspection.printable(str(content.path))}: {sizes}, {files}"
+    yield f"{printable(str(content.path))}: {sizes}, {files}"
     yield console.table("  zipped", "unpacked", "share", "", "file", rows=rows)
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from phplayer import archive, filetree, inspection, treemap
+from phplayer import archive, bounded_zip, filetree, inspection, treemap
 from phplayer.errors import NothingSelectedError, UsageError
 from phplayer.inspection import Entry, Kind
 from tests import layers
@@ -94,7 +94,7 @@ def test_what_is_no_zip_is_refused_in_one_sentence(
     archive.pack(tree(tmp_path / "tree"), path)
     data = path.read_bytes()
     if damage == "many":
-        monkeypatch.setattr(inspection, "_MOST_ENTRIES", 3)
+        monkeypatch.setattr(bounded_zip, "MOST_ENTRIES", 3)
     end = data.rfind(b"PK\5\6")
     path.write_bytes(
         {
