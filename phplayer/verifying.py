@@ -41,6 +41,7 @@ class Verification:
     target: Target
     architecture: Architecture
     layer: LayerContent
+    before: tuple[LayerContent, ...]
     others: tuple[LayerContent, ...]
     findings: tuple[Finding, ...]
     allow: frozenset[str]
@@ -59,6 +60,7 @@ class Verification:
 def verify(
     subject: str,
     *,
+    before: Sequence[str] = (),
     others: Sequence[str] = (),
     target: Target,
     architecture: Architecture | None = None,
@@ -67,6 +69,8 @@ def verify(
 ) -> Verification:
     """Verify a zip, a folder or a layer version; ``aws`` gives the client when one is needed.
 
+    ``before`` are the layers of the same function over which it lies, ``others`` those that lie over it.
+
     Raises:
         UsageError: there is no such thing, it is not a layer, or a name to allow is not known.
         PhplayerError: AWS refused, or could not be reached.
@@ -74,16 +78,18 @@ def verify(
     """
     allowed = policy.check_names(allow)
     kind, layer = _read(subject, aws)
-    beside = tuple(_read(other, aws)[1] for other in others)
+    below = tuple(_read(other, aws)[1] for other in before)
+    above = tuple(_read(other, aws)[1] for other in others)
     chosen = architecture or architecture_of(layer)
-    scene = Scene(layer=layer, others=beside, policy=policies.of(target, chosen))
+    scene = Scene(layer=layer, before=below, others=above, policy=policies.of(target, chosen))
     return Verification(
         name=subject,
         kind=kind,
         target=target,
         architecture=chosen,
         layer=layer,
-        others=beside,
+        before=below,
+        others=above,
         findings=policy.examine(scene),
         allow=allowed,
     )

@@ -216,6 +216,11 @@ def bootstrap_interpreter(tree: Path) -> str:
     return "bootstrap starts with /usr/local/bin/php, which is neither in the layer nor on live Lambda"
 
 
+def script_interpreter(tree: Path) -> str:
+    _write(tree / "bin" / "tool", "#!/usr/bin/env python3\n", 0o755)
+    return "bin/tool starts with /usr/bin/env python3, which is neither in the layer nor on live Lambda"
+
+
 def ini_extension(tree: Path) -> str:
     _write(tree / "etc" / "php" / "conf.d" / "x.ini", "extension = absent.so\n")
     return "etc/php/conf.d/x.ini has extension=absent.so, which is not in the layer"
@@ -251,7 +256,8 @@ BROKEN: dict[str, Callable[[Path], str]] = {
         unknown_symbol_version, wrong_architecture, damaged_elf, foreign_loader, isa_level, glibc_carried,
         compiler_runtime_carried, text_relocations, executable_stack, rpath_outside, rpath_nowhere, debug_information,
         not_executable, unreadable, setuid, world_writable, absolute_symlink, symlink_leaves_layer, dangling_symlink,
-        bootstrap_missing, bootstrap_interpreter, ini_extension, aws_credentials, private_key, secret_file, build_path,
+        bootstrap_missing, bootstrap_interpreter, script_interpreter, ini_extension,
+        aws_credentials, private_key, secret_file, build_path,
     )
 }  # fmt: skip
 OF_SIZES = {"zipped-size", "unpacked-size", "too-many-layers", "hidden-file"}  # below, without any file
@@ -323,6 +329,31 @@ def test_a_function_takes_five_layers() -> None:
 def test_a_different_file_at_the_same_path_is_hidden_and_an_equal_one_is_not() -> None:
     first, second = layer("a.zip", x=(1, 1), y=(2, 2)), layer("b.zip", x=(1, 1), y=(2, 3))
     assert of_layers(first, second) == [("hidden-file", "y of a.zip is hidden by that of b.zip")]
+
+
+def test_layers_before_it_count_and_lie_below_it() -> None:
+    first, second, third = layer("a.zip", x=(1, 1)), layer("b.zip", x=(1, 2)), layer("c.zip", x=(1, 3), y=(1, 1))
+    found = policy.examine(Scene(layer=second, before=(first,), others=(third,), policy=POLICY))
+    assert [finding.message for finding in found] == [
+        "of a.zip is hidden by that of b.zip", "of b.zip is hidden by that of c.zip"
+    ]  # fmt: skip
+    many = tuple(layer(f"{name}.zip", 1, **{name: (60_000_000, 1)}) for name in "abcde")
+    found = policy.examine(Scene(layer=layer("own.zip", z=(1, 1)), before=many, policy=POLICY))
+    assert [f"{finding.name}: {finding.message}" for finding in found] == [
+        "unpacked-size: is with 5 others 300,000,001 bytes unpacked; Lambda takes 262,144,000",
+        "too-many-layers: is one of 6 layers; a function takes 5",
+    ]
+
+
+def test_of_a_file_that_another_layer_hides_only_that_is_told(tree: Path, tmp_path: Path) -> None:
+    broken = Path(shutil.copytree(tree, tmp_path / "broken"))
+    (broken / "lib" / "liba.so.1").unlink()
+    (broken / "bootstrap").write_text("#!/nowhere\n")
+    below, above = content.read(broken, name="broken"), content.read(tree, name="sound")
+    names = [finding.name for finding in policy.examine(Scene(layer=below, others=(above,), policy=POLICY))]
+    assert names == ["hidden-file"]
+    names = [finding.name for finding in policy.examine(Scene(layer=below, before=(above,), policy=POLICY))]
+    assert names == ["bootstrap-interpreter", "hidden-file"]
 
 
 # -- what only looks like a flaw --------------------------------------------------------------------------------------
