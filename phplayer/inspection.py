@@ -26,9 +26,11 @@ from phplayer.printable import printable
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
+    from zipfile import ZipInfo
 
     from phplayer.layer import Manifest
 
+_MODE_SHIFT = 16  # an entry made on Unix keeps its mode in the upper half of its external attributes
 _SONAME = re.compile(r"\.so(\.[\d.]+)?$")
 
 
@@ -76,6 +78,8 @@ class Entry:
     size: int  # bytes, unpacked
     zipped: int  # bytes
     crc: int
+    executable: bool = False
+    link: bool = False  # a symbolic link, whose content is where it leads to
 
     @property
     def kind(self) -> Kind:
@@ -139,11 +143,7 @@ def read_zip(path: Path) -> Content:
 
     """
     with BoundedZip(path) as archive:
-        entries = tuple(
-            Entry(path=info.filename, size=info.file_size, zipped=info.compress_size, crc=info.CRC)
-            for info in archive.entries
-            if not info.filename.endswith("/")
-        )
+        entries = tuple(_entry(info) for info in archive.entries if not info.filename.endswith("/"))
         manifest = _manifest_in(archive)
     return Content(
         path=path,
@@ -152,6 +152,18 @@ def read_zip(path: Path) -> Content:
         manifest=manifest,
         packed=True,
         warnings=tuple(_doubts(entries, archive.size)),
+    )
+
+
+def _entry(info: ZipInfo) -> Entry:
+    mode = info.external_attr >> _MODE_SHIFT
+    return Entry(
+        path=info.filename,
+        size=info.file_size,
+        zipped=info.compress_size,
+        crc=info.CRC,
+        executable=bool(mode & stat.S_IXUSR) and not stat.S_ISLNK(mode),
+        link=stat.S_ISLNK(mode),
     )
 
 
@@ -180,7 +192,7 @@ def _doubts(entries: tuple[Entry, ...], size: int) -> Iterator[str]:
 
 
 def read_tree(path: Path) -> Content:
-    """Read a folder's files; links are not followed and count as nothing. Zipped sizes are what a quick pack gives."""
+    """Read a folder's files and links, which are not followed. Zipped sizes are what a quick pack gives."""
     entries = tuple(_entries_below(path))
     return Content(
         path=path,
@@ -193,14 +205,17 @@ def read_tree(path: Path) -> Content:
 
 def _entries_below(path: Path) -> Iterable[Entry]:
     for file in sorted(path.rglob("*"), key=lambda file: file.relative_to(path).as_posix()):
-        if not stat.S_ISREG(file.lstat().st_mode):
+        mode = file.lstat().st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):
             continue
-        data = file.read_bytes()
+        data = os.fsencode(file.readlink()) if stat.S_ISLNK(mode) else file.read_bytes()
         yield Entry(
             path=os.fsencode(file.relative_to(path)).decode("utf-8", "replace"),
             size=len(data),
             zipped=min(len(data), len(Compression.FAST.deflate(data))),
             crc=zlib.crc32(data),
+            executable=bool(mode & stat.S_IXUSR) and not stat.S_ISLNK(mode),
+            link=stat.S_ISLNK(mode),
         )
 
 

@@ -7,6 +7,7 @@ Its document: ``archives``, each with ``path``, ``packed``, ``size``, ``unpacked
 
 from __future__ import annotations
 
+from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from phplayer.inspection import Content
 
 _BAR = 20  # columns
+_WIDE, _NARROW = 76, 56  # columns of a terminal that has room for the bars, and for the shares
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 _PLAIN = str.maketrans("├└│─", "|`|-")
 
@@ -81,6 +83,8 @@ def _tree(console: Console, content: Content, depth: int, limit: int) -> Iterato
     from phplayer.printable import printable
 
     root = filetree.build(content.entries, name=printable(content.path.name))
+    width = console.out.width if console.out.is_terminal else _WIDE
+    shown = [True, True, width >= _NARROW, width >= _WIDE, True]
     rows = []
     for line in filetree.lines(root, depth=depth, limit=limit):
         share = line.zipped / root.zipped if root.zipped else 0.0
@@ -100,7 +104,8 @@ def _tree(console: Console, content: Content, depth: int, limit: int) -> Iterato
     files = f"{len(content.entries)} file{'' if len(content.entries) == 1 else 's'}"
     sizes = f"{about}{file_size(content.size)} zipped, {file_size(content.unpacked)} unpacked"
     yield f"{printable(str(content.path))}: {sizes}, {files}"
-    yield console.table("  zipped", "unpacked", "share", "", "file", rows=rows)
+    columns = ("  zipped", "unpacked", "share", "", "file")
+    yield console.table(*compress(columns, shown), rows=[tuple(compress(row, shown)) for row in rows])
 
 
 def _bar(share: float, *, ascii_only: bool) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from phplayer import catalog, policy
+from phplayer import catalog, elf, policy
 from phplayer.errors import UsageError
 from phplayer.layer import encode_manifest
 from phplayer.policy import RULES, Finding, content, policies
@@ -167,7 +167,7 @@ def rpath_nowhere(tree: Path) -> str:
 
 def debug_information(tree: Path) -> str:
     binaries.library(tree / "lib" / "libt.so.1", "int t;", "-g", "-ffile-prefix-map=/=")
-    return "lib/libt.so.1 holds 0.0 MB of debugging information"
+    return f"lib/libt.so.1 holds {elf.read(tree / 'lib' / 'libt.so.1').debug:,} bytes of debugging information"
 
 
 def not_executable(tree: Path) -> str:
