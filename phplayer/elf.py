@@ -74,9 +74,9 @@ def is_elf(path: Path) -> bool:
         return begins_elf(file.read(len(MAGIC)))
 
 
-def begins_elf(data: bytes) -> bool:
+def begins_elf(data: Buffer) -> bool:
     """Tell whether these are the first bytes of an ELF file."""
-    return data.startswith(MAGIC)
+    return data[: len(MAGIC)] == MAGIC
 
 
 def read(path: Path) -> ElfFile:

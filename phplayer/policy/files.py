@@ -135,7 +135,11 @@ def _bootstrap(scene: Scene) -> Iterator[Finding]:
         if isinstance(scene.layer.manifest, RuntimeManifest):
             yield BOOTSTRAP_MISSING.finding(_BOOTSTRAP, "is not there, and without it Lambda starts nothing")
         return
-    if not scene.is_seen(file.path) or file.elf is not None:
+    if not scene.is_seen(file.path):
+        return
+    if file.path != _BOOTSTRAP and not file.mode & stat.S_IXOTH:
+        yield NOT_EXECUTABLE.finding(_BOOTSTRAP, f"leads to {file.path}, which has mode {file.mode:04o}")
+    if file.elf is not None:
         return
     problem = _start_problem(scene, file)
     if problem:

@@ -400,6 +400,16 @@ def test_a_bootstrap_must_be_startable(tree: Path, text: str, problem: str) -> N
     assert all(problem in message for message in messages)
 
 
+def test_a_bootstrap_that_is_a_link_leads_to_what_can_be_started(tree: Path) -> None:
+    (tree / "bootstrap").rename(tree / "lib" / "start")
+    (tree / "bootstrap").symlink_to("lib/start")
+    assert examine(tree) == ()
+    (tree / "lib" / "start").chmod(0o644)
+    (finding,) = examine(tree)
+    assert (finding.name, finding.file) == ("not-executable", "bootstrap")
+    assert finding.message == "leads to lib/start, which has mode 0644"
+
+
 def test_a_vendor_layer_needs_no_bootstrap_and_sees_the_runtime_layer(tree: Path, tmp_path: Path) -> None:
     vendor = tmp_path / "vendor-layer"
     _write(vendor / "vendor" / "autoload.php", "<?php\n")
