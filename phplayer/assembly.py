@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING
 
-from phplayer import __version__, bootstrap, ini, libraries, licenses
+from phplayer import __version__, bootstrap, elf, ini, libraries, licenses, rebinding
 from phplayer.catalog import libraries as own_libraries
 from phplayer.errors import BuildFailedError
 from phplayer.layer import LibraryRecord, RuntimeManifest, SourceRecord
@@ -51,6 +51,7 @@ def fill(
     # ICU's cut data stands before the whole one, which the loader found for PHP.
     folders = [part.libraries for part in sorted(parts, key=lambda part: part.recipe.name != ICU)]
     grafted = libraries.graft(tree, folders, target=runtime.target, base=engine.base)
+    rebound = rebinding.rebind(elf.files(tree), folders, target=runtime.target)
     ini.write(ini_files, tree)
     bootstrap.write(runtime.bootstrap, tree)
     sources = tuple(_source(part.recipe) for part in parts if part.recipe.inputs)
@@ -73,7 +74,7 @@ def fill(
         sources=sources,
         libraries=records,
         distribution=next((part.distribution() for part in parts if part.os_release.is_file()), ""),
-        pinned_symbols=tuple(sorted({symbol for part in parts for symbol in part.pinned_symbols()})),
+        pinned_symbols=tuple(sorted({*rebound, *(symbol for part in parts for symbol in part.pinned_symbols())})),
     )
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from phplayer import inspection
 from phplayer.errors import BuildFailedError
 from phplayer.inspection import Kind
+from phplayer.printable import printable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -78,12 +79,12 @@ def contributors(content: Content) -> tuple[Contributor, ...]:
 def _contributor(entry: Entry, content: Content) -> str:
     if entry.kind in _ALONE:
         package = content.package_of(entry.path)
-        name = inspection.printable(entry.path.rpartition("/")[2])
+        name = printable(entry.path.rpartition("/")[2])
         return f"{entry.kind} {name} ({package})" if package else f"{entry.kind} {name}"
     if entry.kind is Kind.PACKAGE:
         parts = entry.path.partition("vendor/")[2].split("/")[:_VENDOR_DEPTH]
         if len(parts) == _VENDOR_DEPTH and parts[0] != "composer":
-            return f"{entry.kind} {inspection.printable('/'.join(parts))}"
+            return f"{entry.kind} {printable('/'.join(parts))}"
         return "Composer's autoloader"
     return entry.kind.value
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
-    from phplayer.inspection import Content
+    from phplayer.inspection import Content, Entry
     from phplayer.layer import Manifest
 
 _FIELDS = (
@@ -66,6 +66,7 @@ class FileDifference:
     new_size: int | None
     old_zipped: int | None
     new_zipped: int | None
+    mode: str = ""  # what became of its kind: "executable", "not executable", "a link", "no link"
 
     @property
     def change(self) -> Change:
@@ -172,7 +173,9 @@ def _files(old: Content, new: Content) -> tuple[tuple[FileDifference, ...], int]
     counted: Counter[bool] = Counter()
     for path in sorted({*before, *after}):
         first, second = before.get(path), after.get(path)
+        mode = _mode(first, second) if first is not None and second is not None else ""
         same = first is not None and second is not None and (first.crc, first.size) == (second.crc, second.size)
+        same = same and not mode
         counted[same] += 1
         if not same:
             different.append(
@@ -183,7 +186,17 @@ def _files(old: Content, new: Content) -> tuple[tuple[FileDifference, ...], int]
                     new_size=second.size if second else None,
                     old_zipped=first.zipped if first else None,
                     new_zipped=second.zipped if second else None,
+                    mode=mode,
                 )
             )
     different.sort(key=lambda each: (-abs(each.growth), each.path))
     return tuple(different), counted[True]
+
+
+def _mode(old: Entry, new: Entry) -> str:
+    """Return what a file with the same name is now and was not, or nothing."""
+    if old.link != new.link:
+        return "a link" if new.link else "no link"
+    if old.executable != new.executable:
+        return "executable" if new.executable else "not executable"
+    return ""

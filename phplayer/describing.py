@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import zipfile
 from typing import TYPE_CHECKING
 
 from phplayer import sbom
+from phplayer.bounded_zip import BoundedZip
 from phplayer.layer import MANIFEST_PATHS, RuntimeManifest, encode_manifest
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from phplayer.layer import LayerArchive, Manifest
 
-FORMAT = "3"
+FORMAT = "4"
 """Part of every layer's key: raise it when a layer comes out differently from the same input."""
 
 SUMS = "SHA256SUMS"
@@ -37,8 +37,10 @@ def copy_beside(found: LayerArchive) -> None:
     folder = found.path.parent
     if found.kind == "runtime":
         _write_whole(folder / _MANIFEST, encode_manifest(found.manifest))
-    with zipfile.ZipFile(found.path) as archive:
-        _write_whole(folder / sbom.BESIDE[found.kind], archive.read(sbom.PATHS[found.kind]))
+    with BoundedZip(found.path) as archive:
+        entry = archive.find(sbom.PATHS[found.kind])
+        if entry is not None:
+            _write_whole(folder / sbom.BESIDE[found.kind], archive.read(entry, limit=entry.file_size))
 
 
 def list_sums(folder: Path, archives: Sequence[LayerArchive]) -> None:

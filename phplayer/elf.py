@@ -1,32 +1,42 @@
-"""What ELF files say of themselves: architecture, needed libraries, search paths, symbol versions, what they demand."""
+"""What ELF files say of themselves: architecture, needed libraries, search paths, symbol versions, what they demand.
+
+elf_image      the bytes, by segments and addresses
+elf_versions   symbol versions
+elf_notes      the instruction set
+"""
 
 from __future__ import annotations
 
-import io
-import struct
+import mmap
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from phplayer import elf_notes, elf_versions
+from phplayer.elf_image import (
+    DT_FLAGS,
+    DT_NEEDED,
+    DT_RPATH,
+    DT_RUNPATH,
+    DT_SONAME,
+    DT_TEXTREL,
+    DT_VERSYM,
+    MAGIC,
+    PT_GNU_STACK,
+    PT_INTERP,
+    Image,
+    NotElfError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from elftools.elf.elffile import ELFFile
+    from phplayer.elf_image import Buffer
 
-_MAGIC = b"\x7fELF"
-_ISA_NEEDED = "GNU_PROPERTY_X86_ISA_1_NEEDED"
 _DF_TEXTREL = 0x4
 _PF_X = 0x1
-_BASE, _WEAK = 0x1, 0x2  # flags of symbol versions
-_LOCAL_VERSIONS = 2  # version indexes 0 and 1 are "local" and "global": no version at all
-_VERSION_MASK = 0x7FFF  # the topmost bit marks a version that is hidden from the linker
-_OF_DAMAGE = (ValueError, AttributeError, AssertionError, TypeError, MemoryError, RecursionError)  # pyelftools', too
-_HALF = 2  # bytes of an entry of .gnu.version
-
-
-class NotElfError(ValueError):
-    """The file begins as an ELF file does and cannot be read as one."""
+_NOBITS = 8  # sections that are not in the file
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,180 +44,113 @@ class ElfFile:
     """The dynamic section of one executable or shared library, and what it demands of the machine."""
 
     path: Path
-    machine: str  # e_machine by pyelftools' name: EM_X86_64
-    soname: str
-    needed: tuple[str, ...]
-    rpath: str
-    runpath: str
-    versions: tuple[tuple[str, str], ...]  # (library, symbol version) pairs that it needs
+    machine: str  # e_machine by its name in elf.h, EM_X86_64; EM_X86_64_32 where it is a 32-bit file of it
+    soname: str = ""
+    needed: tuple[str, ...] = ()
+    rpath: str = ""  # empty where there is a runpath, for then the loader passes it over
+    runpath: str = ""
+    versions: tuple[tuple[str, str], ...] = ()  # (library, symbol version) pairs without which it is not loaded
     interpreter: str = ""  # of an executable: the loader that it asks for
     defined: frozenset[str] = frozenset()  # symbol versions that it offers
+    tells_versions: bool = False  # of each symbol, even if it is none
     symbols: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)  # which it needs at a version
     isa_needed: int = 0  # GNU_PROPERTY_X86_ISA_1_NEEDED: bit 0 baseline, 1 x86-64-v2, 2 v3, 3 v4
     text_relocations: bool = False
     executable_stack: bool = False
     debug: int = 0  # bytes of debugging information
 
+    def satisfies(self, version: str) -> bool:
+        """Tell whether the loader takes it as a library of which that symbol version is needed.
+
+        One without any versions is taken (with a message on stderr), but one that has not even a table that says so
+        lets the loader end in a failed assertion (glibc 2.34, elf/dl-lookup.c, check_match).
+        """
+        return version in self.defined if self.defined else self.tells_versions
+
 
 def is_elf(path: Path) -> bool:
     """Tell whether a file is an ELF file."""
     with path.open("rb") as file:
-        return begins_elf(file.read(len(_MAGIC)))
+        return begins_elf(file.read(len(MAGIC)))
 
 
-def begins_elf(data: bytes) -> bool:
+def begins_elf(data: Buffer) -> bool:
     """Tell whether these are the first bytes of an ELF file."""
-    return data.startswith(_MAGIC)
+    return data[: len(MAGIC)] == MAGIC
 
 
 def read(path: Path) -> ElfFile:
-    """Read one ELF file.
+    """Read one ELF file, of which only what is looked at comes into memory.
 
     Raises:
         NotElfError: it is damaged.
+        ValueError: it is empty.
 
     """
-    return parse(path.read_bytes(), path)
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        return parse(data, path)
 
 
-def parse(data: bytes, path: Path) -> ElfFile:
+def parse(data: Buffer, path: Path) -> ElfFile:
     """Read the ELF file of these bytes, which are those of ``path``.
 
     Raises:
         NotElfError: it is damaged.
 
     """
-    from elftools.common.exceptions import ELFError
-    from elftools.construct import ConstructError
-    from elftools.elf.elffile import ELFFile
-
     try:
-        return _parse(ELFFile(io.BytesIO(data)), data, path)
-    except (ELFError, ConstructError, struct.error, ArithmeticError, LookupError, *_OF_DAMAGE) as error:
-        raise NotElfError(f"{path.name} is damaged: {str(error) or type(error).__name__}") from error
+        return _parse(Image(data), path)
+    except NotElfError as error:
+        raise NotElfError(f"{path.name} is damaged: {error}") from error
 
 
-@dataclass
-class _Sections:
-    """What the sections of a file tell, gathered one by one."""
-
-    strings: dict[str, list[str]] = field(
-        default_factory=lambda: {"needed": [], "soname": [], "rpath": [], "runpath": []}
-    )
-    needs: dict[int, tuple[str, str]] = field(default_factory=dict)  # by version index
-    defined: set[str] = field(default_factory=set)
-    versym: Any = None
-    text_relocations: bool = False
-    debug: int = 0
-
-    def add_dynamic(self, section: Any) -> None:
-        for tag in section.iter_tags():
-            for name, values in self.strings.items():
-                if hasattr(tag, name):
-                    values.append(getattr(tag, name))
-            self.text_relocations |= tag.entry.d_tag == "DT_TEXTREL"
-            self.text_relocations |= tag.entry.d_tag == "DT_FLAGS" and bool(tag.entry.d_val & _DF_TEXTREL)
-
-    def add_needed_versions(self, section: Any) -> None:
-        for library, versions in section.iter_versions():
-            for version in versions:
-                if not version["vna_flags"] & _WEAK:  # the loader only warns where that one is missing
-                    self.needs[version["vna_other"]] = (str(library.name), version.name)
-
-    def add_defined_versions(self, section: Any) -> None:
-        for version, names in section.iter_versions():
-            if not version["vd_flags"] & _BASE:  # that one is the library's own name
-                self.defined.add(next(iter(names)).name)
-
-
-def _parse(elf: ELFFile, data: bytes, path: Path) -> ElfFile:
-    from elftools.elf.dynamic import DynamicSection
-    from elftools.elf.gnuversions import GNUVerDefSection, GNUVerNeedSection, GNUVerSymSection
-
-    found = _Sections()
-    for section in elf.iter_sections():
-        if isinstance(section, DynamicSection):
-            found.add_dynamic(section)
-        elif isinstance(section, GNUVerNeedSection):
-            found.add_needed_versions(section)
-        elif isinstance(section, GNUVerDefSection):
-            found.add_defined_versions(section)
-        elif isinstance(section, GNUVerSymSection):
-            found.versym = section
-        elif section.name.startswith((".debug_", ".zdebug_")):
-            found.debug += int(section["sh_size"])
-    interpreter, executable_stack = _segments(elf)
+def _parse(image: Image, path: Path) -> ElfFile:
+    if not image.is_readable:
+        return ElfFile(path=path, machine=image.machine)
+    needs = tuple(need for need in elf_versions.needs(image) if not need.is_weak)
+    runpath = _last(image, DT_RUNPATH)
     return ElfFile(
         path=path,
-        machine=elf["e_machine"],
-        soname="".join(found.strings["soname"]),
-        needed=tuple(found.strings["needed"]),
-        rpath=":".join(found.strings["rpath"]),
-        runpath=":".join(found.strings["runpath"]),
-        versions=tuple(found.needs.values()),
-        interpreter=interpreter,
-        defined=frozenset(found.defined),
-        symbols=_symbols(elf, data, found.versym, found.needs),
-        isa_needed=_isa_needed(elf),
-        text_relocations=found.text_relocations,
-        executable_stack=executable_stack,
-        debug=found.debug,
+        machine=image.machine,
+        soname=_last(image, DT_SONAME),
+        needed=image.texts(DT_NEEDED),
+        rpath="" if DT_RUNPATH in image.tags else _last(image, DT_RPATH),
+        runpath=runpath,
+        versions=tuple((need.library, need.version) for need in needs),
+        interpreter=_interpreter(image),
+        defined=frozenset(elf_versions.definitions(image).values()),
+        tells_versions=DT_VERSYM in image.tags,
+        symbols=_symbols(image, needs),
+        isa_needed=elf_notes.isa_needed(image),
+        text_relocations=DT_TEXTREL in image.tags or bool(image.tags.get(DT_FLAGS, 0) & _DF_TEXTREL),
+        executable_stack=any(segment.flags & _PF_X for segment in image.of_kind(PT_GNU_STACK)),
+        debug=_debug(image),
     )
 
 
-def _segments(elf: ELFFile) -> tuple[str, bool]:
-    """Return the loader that is asked for, and whether the stack is to be executable."""
-    from elftools.elf.segments import InterpSegment
-
-    interpreter, executable_stack = "", False
-    for segment in elf.iter_segments():
-        if isinstance(segment, InterpSegment):
-            interpreter = str(segment.get_interp_name())
-        elif segment["p_type"] == "PT_GNU_STACK":
-            executable_stack = bool(segment["p_flags"] & _PF_X)
-    return interpreter, executable_stack
+def _last(image: Image, tag: int) -> str:
+    return image.string(image.strings + image.tags[tag]) if tag in image.tags else ""
 
 
-def _isa_needed(elf: ELFFile) -> int:
-    """Return the bits of the property that says which level of the instruction set the program cannot do without."""
-    from elftools.elf.sections import NoteSection
-
-    section = elf.get_section_by_name(".note.gnu.property")
-    if not isinstance(section, NoteSection):
-        return 0
-    needed = 0
-    for note in section.iter_notes():
-        if note["n_type"] == "NT_GNU_PROPERTY_TYPE_0" and note["n_name"] == "GNU":
-            for entry in note["n_desc"]:
-                if entry["pr_type"] == _ISA_NEEDED:
-                    needed |= int(entry["pr_data"])
-    return needed
+def _interpreter(image: Image) -> str:
+    segment = next(image.of_kind(PT_INTERP), None)
+    return "" if segment is None else image.string(segment.offset)
 
 
-def _symbols(
-    elf: ELFFile, data: bytes, versym: Any, needs: Mapping[int, tuple[str, str]]
-) -> Mapping[tuple[str, str], tuple[str, ...]]:
-    """Return the names of the symbols that are needed at a version.
-
-    Libraries have tens of thousands of symbols, so the tables are walked as bytes and only these are made objects.
-    """
-    if versym is None or not needs:
-        return MappingProxyType({})
-    table = elf.get_section(versym["sh_link"])
-    strings = elf.get_section(table["sh_link"])
-    order = "<" if elf.little_endian else ">"
-    count = versym["sh_size"] // _HALF
-    indexes = struct.unpack_from(f"{order}{count}H", data, versym["sh_offset"])
-    size, start = table["sh_entsize"], table["sh_offset"]
-    names_at, names_end = strings["sh_offset"], strings["sh_offset"] + strings["sh_size"]
+def _symbols(image: Image, needs: tuple[elf_versions.Need, ...]) -> Mapping[tuple[str, str], tuple[str, ...]]:
+    """Return the names of the symbols that are needed at a version."""
+    by_index = {need.index: (need.library, need.version) for need in needs}
     found: dict[tuple[str, str], list[str]] = {}
-    for number, index in enumerate(indexes):
-        need = needs.get(index & _VERSION_MASK) if index >= _LOCAL_VERSIONS else None
-        if need is not None:
-            (offset,) = struct.unpack_from(f"{order}I", data, start + number * size)  # st_name is the first member
-            end = data.index(b"\0", names_at + offset, names_end)
-            found.setdefault(need, []).append(data[names_at + offset : end].decode("ascii", "replace"))
+    for symbol in elf_versions.symbols(image, frozenset(by_index)):
+        found.setdefault(by_index[symbol.index], []).append(symbol.name)
     return MappingProxyType({need: tuple(sorted(names)) for need, names in found.items()})
+
+
+def _debug(image: Image) -> int:
+    sizes = (
+        size for name, kind, size in image.sections() if kind != _NOBITS and name.startswith((b".debug_", b".zdebug_"))
+    )
+    return min(sum(sizes), image.size)
 
 
 def files(tree: Path) -> Iterator[Path]:

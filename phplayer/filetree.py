@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from phplayer.inspection import printable
+from phplayer.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import re
 import stat
-import zipfile
 import zlib
 from dataclasses import dataclass
 from enum import StrEnum
@@ -17,21 +16,21 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from phplayer.bounded_zip import BoundedZip
 from phplayer.compression import Compression
 from phplayer.dist import RUNTIME_ZIP, VENDOR_ZIP
 from phplayer.errors import NothingSelectedError, UsageError
-from phplayer.layer import MANIFEST_PATHS, decode_manifest
+from phplayer.layer import LARGEST_MANIFEST, MANIFEST_PATHS, decode_manifest
+from phplayer.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
+    from zipfile import ZipInfo
 
     from phplayer.layer import Manifest
 
-_MOST_ENTRIES = 200_000  # of a zip; the layers of PHP frameworks have some ten thousand
-_LARGEST_MANIFEST = 4_000_000  # bytes, unpacked
-_LARGEST_DIRECTORY = 64_000_000  # bytes of a zip's central directory
-_END_OF_ZIP = 65_557  # bytes: the end record and the longest comment
+_MODE_SHIFT = 16  # an entry made on Unix keeps its mode in the upper half of its external attributes
 _SONAME = re.compile(r"\.so(\.[\d.]+)?$")
 
 
@@ -79,6 +78,8 @@ class Entry:
     size: int  # bytes, unpacked
     zipped: int  # bytes
     crc: int
+    executable: bool = False
+    link: bool = False  # a symbolic link, whose content is where it leads to
 
     @property
     def kind(self) -> Kind:
@@ -141,64 +142,39 @@ def read_zip(path: Path) -> Content:
         UsageError: it is no zip, is cut off, or claims more entries than any layer has.
 
     """
-    size = path.stat().st_size
-    try:
-        _check_directory(path, size)
-        with zipfile.ZipFile(path) as archive:
-            infos = archive.infolist()
-            if len(infos) > _MOST_ENTRIES:
-                raise UsageError(
-                    f"{path} has {len(infos)} entries: no layer has so many.", remedy="Name a layer's zip."
-                )
-            entries = tuple(
-                Entry(path=info.filename, size=info.file_size, zipped=info.compress_size, crc=info.CRC)
-                for info in infos
-                if not info.filename.endswith("/")
-            )
-            manifest = _manifest_in(archive)
-    except (zipfile.BadZipFile, NotImplementedError, ValueError, EOFError) as error:
-        raise UsageError(
-            f"{path} is not a zip that can be read: {error}.", remedy="Name a layer's zip; build or fetch it again."
-        ) from error
+    with BoundedZip(path) as archive:
+        entries = tuple(_entry(info) for info in archive.entries if not info.filename.endswith("/"))
+        manifest = _manifest_in(archive)
     return Content(
         path=path,
-        size=size,
+        size=archive.size,
         entries=tuple(sorted(entries, key=lambda entry: entry.path)),
         manifest=manifest,
         packed=True,
-        warnings=tuple(_doubts(entries, size)),
+        warnings=tuple(_doubts(entries, archive.size)),
     )
 
 
-def _check_directory(path: Path, size: int) -> None:
-    """Refuse a central directory that would fill the memory: it is read as a whole."""
-    with path.open("rb") as file:
-        file.seek(max(0, size - _END_OF_ZIP))
-        tail = file.read()
-    at = tail.rfind(b"PK\5\6")
-    claimed = int.from_bytes(tail[at + 12 : at + 16], "little") if at >= 0 else 0
-    if claimed > _LARGEST_DIRECTORY:
-        raise UsageError(
-            f"{path} claims a directory of {claimed} bytes: no layer has one.", remedy="Name a layer's zip."
-        )
+def _entry(info: ZipInfo) -> Entry:
+    mode = info.external_attr >> _MODE_SHIFT
+    return Entry(
+        path=info.filename,
+        size=info.file_size,
+        zipped=info.compress_size,
+        crc=info.CRC,
+        executable=bool(mode & stat.S_IXUSR) and not stat.S_ISLNK(mode),
+        link=stat.S_ISLNK(mode),
+    )
 
 
-def _manifest_in(archive: zipfile.ZipFile) -> Manifest | None:
+def _manifest_in(archive: BoundedZip) -> Manifest | None:
     for name in MANIFEST_PATHS.values():
+        entry = archive.find(name)
+        if entry is None:
+            continue
         try:
-            if archive.getinfo(name).file_size > _LARGEST_MANIFEST:
-                return None
-            with archive.open(name) as file:  # what it claims and what comes out are two things
-                return decode_manifest(file.read(_LARGEST_MANIFEST))
-        except (
-            KeyError,
-            RuntimeError,
-            zipfile.BadZipFile,
-            NotImplementedError,
-            msgspec.MsgspecError,
-            zlib.error,
-            EOFError,
-        ):
+            return decode_manifest(archive.read(entry, limit=LARGEST_MANIFEST))
+        except (UsageError, msgspec.MsgspecError):
             continue
     return None
 
@@ -216,7 +192,7 @@ def _doubts(entries: tuple[Entry, ...], size: int) -> Iterator[str]:
 
 
 def read_tree(path: Path) -> Content:
-    """Read a folder's files; links are not followed and count as nothing. Zipped sizes are what a quick pack gives."""
+    """Read a folder's files and links, which are not followed. Zipped sizes are what a quick pack gives."""
     entries = tuple(_entries_below(path))
     return Content(
         path=path,
@@ -229,14 +205,17 @@ def read_tree(path: Path) -> Content:
 
 def _entries_below(path: Path) -> Iterable[Entry]:
     for file in sorted(path.rglob("*"), key=lambda file: file.relative_to(path).as_posix()):
-        if not stat.S_ISREG(file.lstat().st_mode):
+        mode = file.lstat().st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):
             continue
-        data = file.read_bytes()
+        data = os.fsencode(file.readlink()) if stat.S_ISLNK(mode) else file.read_bytes()
         yield Entry(
             path=os.fsencode(file.relative_to(path)).decode("utf-8", "replace"),
             size=len(data),
             zipped=min(len(data), len(Compression.FAST.deflate(data))),
             crc=zlib.crc32(data),
+            executable=bool(mode & stat.S_IXUSR) and not stat.S_ISLNK(mode),
+            link=stat.S_ISLNK(mode),
         )
 
 
@@ -254,8 +233,3 @@ def _manifest_below(path: Path) -> Manifest | None:
 def is_library(path: str) -> bool:
     """Tell whether a file is a shared library, extensions aside."""
     return _SONAME.search(path) is not None and Kind.of(path) in {Kind.LIBRARY, Kind.ICU_DATA}
-
-
-def printable(name: str) -> str:
-    """Return a name with all that would steer a terminal, or turn the text around, written as an escape."""
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in name)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-import zipfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self, TypeAlias
 
 import msgspec
 
+from phplayer.bounded_zip import BoundedZip
 from phplayer.errors import UsageError
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ class RuntimeManifest(_Struct, frozen=True, kw_only=True, tag_field="kind", tag=
     sources: tuple[SourceRecord, ...]
     libraries: tuple[LibraryRecord, ...]
     distribution: str = ""  # whose packages the libraries are of: ID and VERSION_ID of os-release, "debian-12"
-    pinned_symbols: tuple[str, ...] = ()  # function@VERSION: linked at an older version than the base's newest
+    pinned_symbols: tuple[str, ...] = ()  # function@VERSION: bound to an older version than the base's newest
 
 
 class VendorManifest(_Struct, frozen=True, kw_only=True, tag_field="kind", tag="vendor"):
@@ -148,6 +148,9 @@ Manifest: TypeAlias = RuntimeManifest | VendorManifest
 
 MANIFEST_PATHS = {"runtime": "phplayer.json", "vendor": "vendor/phplayer.json"}
 """Where each kind of manifest lies in its archive. They differ because layers merge at /opt."""
+
+LARGEST_MANIFEST = 4_000_000
+"""Bytes of a manifest that are read."""
 
 
 def encode_manifest(manifest: Manifest) -> bytes:
@@ -185,14 +188,13 @@ class LayerArchive:
         """
         data = path.read_bytes()
         try:
-            with zipfile.ZipFile(path) as archive:
-                names = set(archive.namelist())
-                inside = next((name for name in MANIFEST_PATHS.values() if name in names), None)
+            with BoundedZip(path) as archive:
+                inside = next((entry for name in MANIFEST_PATHS.values() if (entry := archive.find(name))), None)
                 if inside is None:
                     raise UsageError(f"{path} holds no phplayer manifest.", remedy="Build it with: phplayer build")
-                manifest = decode_manifest(archive.read(inside))
-                unpacked = sum(entry.file_size for entry in archive.infolist())
-        except (zipfile.BadZipFile, msgspec.DecodeError) as error:
+                manifest = decode_manifest(archive.read(inside, limit=LARGEST_MANIFEST))
+                unpacked = archive.unpacked
+        except msgspec.DecodeError as error:
             raise UsageError(f"{path} is not a layer archive: {error}.", remedy="Build it again.") from error
         return cls(
             path=path,

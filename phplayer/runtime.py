@@ -94,7 +94,7 @@ class Architecture(StrEnum):
 
     @property
     def elf_machine(self) -> str:
-        """``e_machine`` of this architecture's ELF files, by the name that pyelftools gives it."""
+        """``e_machine`` of this architecture's ELF files, by its name in elf.h."""
         return {"x86_64": "EM_X86_64", "arm64": "EM_AARCH64"}[self.value]
 
 

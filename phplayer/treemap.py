@@ -10,7 +10,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from phplayer import __version__, filetree, resources
-from phplayer.inspection import Kind, printable
+from phplayer.inspection import Kind
+from phplayer.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

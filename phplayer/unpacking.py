@@ -11,30 +11,27 @@ import os
 import stat
 import tempfile
 import zipfile
-import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from phplayer import cache
-from phplayer.errors import UsageError
+from phplayer.bounded_zip import BoundedZip, refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
 LIMIT = 1_048_576_000
 """Bytes that an archive may unpack to: four times what Lambda takes, so that what is merely too large is measured."""
 
-_MOST_ENTRIES = 200_000
-_MOST_ZIPPED = 1_073_741_824  # bytes of a zip that are read at all
 _LONGEST_LINK = 4096  # bytes; PATH_MAX
-_CHUNK = 1 << 20
+_LONGEST_NAME = 4096  # bytes; PATH_MAX
+_DEEPEST = 255  # folders
+_HEADER = 30  # bytes that an entry has before its name at the least
 _MODE_SHIFT = 16  # an entry made on Unix keeps its mode in the upper half of its external attributes
 _ENCRYPTED = 0x1
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-_START = b"PK\x03\x04"
-_AGAIN = "Make it again with: zip -r layer.zip . (or phplayer build)"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,27 +68,21 @@ def unpack(path: Path, into: Path, *, limit: int = LIMIT) -> Unpacked:
         OSError: it cannot be read, or the folder cannot be written.
 
     """
-    size = path.stat().st_size
-    if size > _MOST_ZIPPED:
-        raise _refusal(path, f"has {size:,} bytes, and no more than {_MOST_ZIPPED:,} are read")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            entries = _checked(path, archive, limit)
-            modes = _write(path, archive, entries, into, limit)
-    except zipfile.BadZipFile as error:
-        raise UsageError(f"{path} {_what_is_wrong(path, error)}.", remedy=_AGAIN) from error
-    except (zlib.error, EOFError, NotImplementedError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} is damaged: {error}.", remedy=_AGAIN) from error
-    return Unpacked(folder=into, zipped=size, modes=modes)
+    with BoundedZip(path) as archive:
+        entries = _checked(archive, limit)
+        modes = _write(archive, entries, into, limit)
+    return Unpacked(folder=into, zipped=archive.size, modes=modes)
 
 
 # -- before anything is written ---------------------------------------------------------------------------------------
 
 
-def _checked(path: Path, archive: zipfile.ZipFile, limit: int) -> dict[str, zipfile.ZipInfo]:
+def _checked(archive: BoundedZip, limit: int) -> dict[str, zipfile.ZipInfo]:
     """Return the entries that are files or links, by their path in the layer."""
-    listed = archive.infolist()
-    _check_amount(path, listed, limit)
+    path, listed = archive.path, archive.entries
+    if archive.unpacked > limit:
+        raise refusal(path, f"unpacks to {archive.unpacked:,} bytes, and no more than {limit:,} are written")
+    _check_overlaps(archive)
     entries: dict[str, zipfile.ZipInfo] = {}
     folders: set[str] = set()
     for entry in listed:
@@ -101,48 +92,53 @@ def _checked(path: Path, archive: zipfile.ZipFile, limit: int) -> dict[str, zipf
             folders.add(name)
             continue
         if not name:
-            raise _refusal(path, f"has an entry without a name, {entry.filename!r}")
+            raise refusal(path, f"has an entry without a name, {entry.filename!r}")
         if name in entries:
-            raise _refusal(path, f"has {name} twice")
+            raise refusal(path, f"has {name} twice")
         entries[name] = entry
     for name in (*entries, *folders):
         for folder in (*_parents(name), *(name for _ in folders & {name})):
             if folder in entries:
-                raise _refusal(path, f"has {folder} both as a folder and as {_kind(entries[folder])}")
+                raise refusal(path, f"has {folder} both as a folder and as {_kind(entries[folder])}")
     return entries
 
 
-def _check_amount(path: Path, listed: Sequence[zipfile.ZipInfo], limit: int) -> None:
-    if len(listed) > _MOST_ENTRIES:
-        raise _refusal(path, f"has {len(listed):,} entries, and no more than {_MOST_ENTRIES:,} are read")
-    declared = sum(entry.file_size for entry in listed)
-    if declared > limit:
-        raise _refusal(path, f"unpacks to {declared:,} bytes, and no more than {limit:,} are written")
+def _check_overlaps(archive: BoundedZip) -> None:
+    """Refuse entries that share bytes with one another, or with the directory: so bombs are made."""
+    end, before = 0, ""
+    for entry in sorted(archive.entries, key=lambda entry: entry.header_offset):
+        if entry.header_offset < end:
+            raise refusal(archive.path, f"has entries that overlap, {before!r} and {entry.filename!r}")
+        end, before = entry.header_offset + _HEADER + entry.compress_size, entry.filename
+    if end > archive.directory:
+        raise refusal(archive.path, f"has an entry that overlaps the directory, {before!r}")
 
 
 def _checked_name(path: Path, entry: zipfile.ZipInfo) -> str:
     """Return the entry's path in the layer, cleaned of ``./``."""
     name = entry.filename
     if entry.orig_filename.partition("\0")[0] != entry.orig_filename:
-        raise _refusal(path, f"has an entry with a NUL in its name, {entry.orig_filename!r}")
+        raise refusal(path, f"has an entry with a NUL in its name, {entry.orig_filename!r}")
     if "\\" in name:
-        raise _refusal(path, f"has an entry with backslashes in its name, {name!r}")
+        raise refusal(path, f"has an entry with backslashes in its name, {name!r}")
     parts = name.split("/")
+    if len(name) > _LONGEST_NAME or len(parts) > _DEEPEST:
+        raise refusal(path, f"has an entry whose name has {len(name):,} characters and {len(parts):,} parts")
     if name.startswith("/") or ".." in parts:
-        raise _refusal(path, f"has an entry that would be written outside the layer, {name!r}")
+        raise refusal(path, f"has an entry that would be written outside the layer, {name!r}")
     return "/".join(part for part in parts if part not in {"", "."})
 
 
 def _check_kind(path: Path, entry: zipfile.ZipInfo) -> None:
     if entry.flag_bits & _ENCRYPTED:
-        raise _refusal(path, f"is encrypted ({entry.filename!r})")
+        raise refusal(path, f"is encrypted ({entry.filename!r})")
     if entry.compress_type not in _METHODS:
-        raise _refusal(path, f"is compressed by method {entry.compress_type} ({entry.filename!r}), and not deflated")
+        raise refusal(path, f"is compressed by method {entry.compress_type} ({entry.filename!r}), and not deflated")
     kind = stat.S_IFMT(entry.external_attr >> _MODE_SHIFT)
     if kind not in {0, stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK}:
-        raise _refusal(path, f"has a device, a pipe or a socket, {entry.filename!r}")
+        raise refusal(path, f"has a device, a pipe or a socket, {entry.filename!r}")
     if _is_link(entry) and entry.file_size > _LONGEST_LINK:
-        raise _refusal(path, f"has a symbolic link of {entry.file_size:,} bytes, {entry.filename!r}")
+        raise refusal(path, f"has a symbolic link of {entry.file_size:,} bytes, {entry.filename!r}")
 
 
 def _parents(name: str) -> Iterator[str]:
@@ -162,9 +158,8 @@ def _kind(entry: zipfile.ZipInfo) -> str:
 # -- writing ----------------------------------------------------------------------------------------------------------
 
 
-def _write(
-    path: Path, archive: zipfile.ZipFile, entries: Mapping[str, zipfile.ZipInfo], into: Path, limit: int
-) -> dict[str, int]:
+def _write(archive: BoundedZip, entries: Mapping[str, zipfile.ZipInfo], into: Path, limit: int) -> dict[str, int]:
+    path = archive.path
     modes: dict[str, int] = {}
     left = limit
     links = []
@@ -172,55 +167,37 @@ def _write(
         target = into / name
         through = next((parent for parent in _parents(name) if (into / parent).is_symlink()), None)
         if through is not None:
-            raise _refusal(path, f"has {name} below {through}, which is a symbolic link of an earlier layer")
+            raise refusal(path, f"has {name} below {through}, which is a symbolic link of an earlier layer")
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             if _is_link(entry):
-                links.append((target, archive.read(entry)))
+                links.append((target, archive.read(entry, limit=_LONGEST_LINK)))
                 continue
             modes[name] = stat.S_IMODE(entry.external_attr >> _MODE_SHIFT) or 0o644
             left -= _write_file(archive, entry, target, left)
         except OSError as error:
             if error.filename is None:
                 raise
-            raise _refusal(path, f"has an entry that cannot be written, {name!r}: {error.strerror}") from error
+            raise refusal(path, f"has an entry that cannot be written, {name!r}: {error.strerror}") from error
         if left < 0:
-            raise _refusal(path, f"unpacks to more than {limit:,} bytes, which is more than it says")
+            raise refusal(path, f"unpacks to more than {limit:,} bytes, which is more than it says")
         target.chmod(modes[name] & 0o777 | stat.S_IRUSR | stat.S_IWUSR)
     for target, text in links:
         if not text or b"\0" in text:
-            raise _refusal(path, f"has a symbolic link that leads nowhere, {target.relative_to(into).as_posix()!r}")
+            raise refusal(path, f"has a symbolic link that leads nowhere, {target.relative_to(into).as_posix()!r}")
         target.unlink(missing_ok=True)
         os.symlink(text, target)  # noqa: PTH211  the link's text is bytes, not a path of ours
     return modes
 
 
-def _write_file(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path, limit: int) -> int:
+def _write_file(archive: BoundedZip, entry: zipfile.ZipInfo, target: Path, limit: int) -> int:
     """Write one file and return its bytes; more than ``limit`` are not written."""
     written = 0
     target.unlink(missing_ok=True)  # a link of an earlier layer must not be followed
-    with archive.open(entry) as source, target.open("xb") as file:
-        while written <= limit and (chunk := source.read(_CHUNK)):
+    with target.open("xb") as file:
+        for chunk in archive.chunks(entry):
             written += len(chunk)
             file.write(chunk)
+            if written > limit:
+                break
     return written
-
-
-# -- refusals ---------------------------------------------------------------------------------------------------------
-
-
-def _refusal(path: Path, what: str) -> UsageError:
-    return UsageError(f"{path} {what}.", remedy=_AGAIN)
-
-
-def _what_is_wrong(path: Path, error: zipfile.BadZipFile) -> str:
-    with path.open("rb") as file:
-        start = file.read(len(_START))
-    text = str(error)
-    if not start:
-        return "is empty"
-    if start != _START:
-        return "is not a zip"
-    if "not a zip" in text or "Truncated" in text or "central directory" in text:
-        return "is cut off: the directory at its end is missing"
-    return f"is damaged: {text}"

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from phplayer import cache, policy, unpacking
-from phplayer.errors import PolicyRefusedError, UsageError
+from phplayer.errors import PolicyRefusedError, UsageError, did_you_mean
 from phplayer.policy import content, policies
 from phplayer.policy.scene import Scene
 from phplayer.runtime import Architecture
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
     from phplayer.aws import Aws
+    from phplayer.layer import LayerArn
     from phplayer.policy import Finding
     from phplayer.policy.content import LayerContent
     from phplayer.runtime import Target
@@ -41,6 +42,7 @@ class Verification:
     target: Target
     architecture: Architecture
     layer: LayerContent
+    before: tuple[LayerContent, ...]
     others: tuple[LayerContent, ...]
     findings: tuple[Finding, ...]
     allow: frozenset[str]
@@ -59,6 +61,7 @@ class Verification:
 def verify(
     subject: str,
     *,
+    before: Sequence[str] = (),
     others: Sequence[str] = (),
     target: Target,
     architecture: Architecture | None = None,
@@ -67,6 +70,8 @@ def verify(
 ) -> Verification:
     """Verify a zip, a folder or a layer version; ``aws`` gives the client when one is needed.
 
+    ``before`` are the layers of the same function over which it lies, ``others`` those that lie over it.
+
     Raises:
         UsageError: there is no such thing, it is not a layer, or a name to allow is not known.
         PhplayerError: AWS refused, or could not be reached.
@@ -74,16 +79,18 @@ def verify(
     """
     allowed = policy.check_names(allow)
     kind, layer = _read(subject, aws)
-    beside = tuple(_read(other, aws)[1] for other in others)
+    below = tuple(_read(other, aws)[1] for other in before)
+    above = tuple(_read(other, aws)[1] for other in others)
     chosen = architecture or architecture_of(layer)
-    scene = Scene(layer=layer, others=beside, policy=policies.of(target, chosen))
+    scene = Scene(layer=layer, before=below, others=above, policy=policies.of(target, chosen))
     return Verification(
         name=subject,
         kind=kind,
         target=target,
         architecture=chosen,
         layer=layer,
-        others=beside,
+        before=below,
+        others=above,
         findings=policy.examine(scene),
         allow=allowed,
     )
@@ -201,10 +208,33 @@ def _read_version(arn: str, aws: Callable[[], Aws]) -> LayerContent:
     from phplayer.layer import LayerArn
 
     parsed = LayerArn.parse(arn)
+    _check_region(parsed)
     with _temporary() as folder:
         path = folder / f"{parsed.name}.zip"
         download.download(aws().layers.content(parsed), path, name=arn)
         return _read_zip(path, f"{parsed.name}:{parsed.version}")
+
+
+def _check_region(arn: LayerArn) -> None:
+    """Refuse a region that is not AWS's, for otherwise all that is told of it is that its address is not known.
+
+    Raises:
+        UsageError: there is none of that name, or it is in another partition.
+
+    """
+    from phplayer.aws.regions import partition_of, regions
+
+    if arn.region not in regions():
+        raise UsageError(
+            f"AWS has no region {arn.region!r} with Lambda.",
+            remedy=f"{did_you_mean(arn.region, regions())}A new one is known after: pip install -U boto3",
+        )
+    partition = partition_of(arn.region)
+    if partition != arn.partition:
+        raise UsageError(
+            f"{arn} cannot be: {arn.region} is in the partition {partition!r}, not {arn.partition!r}.",
+            remedy=f"Write arn:{partition}:lambda:...",
+        )
 
 
 @contextmanager

@@ -2,7 +2,8 @@
 
 Its document: ``differ``, and ``layers``, each with ``old`` and ``new`` (``path``, ``size``, ``unpacked``, ``files``),
 ``differences`` (each ``what``, ``name``, ``change``, ``old``, ``new``), ``files`` (each ``path``, ``kind``, ``change``,
-``old`` and ``new`` with ``zipped`` and ``unpacked`` or null) and ``same_files``. All sizes are in bytes.
+``now``, ``old`` and ``new`` with ``zipped`` and ``unpacked`` or null) and ``same_files``. ``now`` is ``executable``,
+``not executable``, ``a link``, ``no link`` or null. All sizes are in bytes.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ def diff(
     build are compared by their files.
     """
     from phplayer import comparison
-    from phplayer.inspection import printable
+    from phplayer.printable import printable
 
     console = Console.of(context)
     found = comparison.compare(old, new)
@@ -55,7 +56,7 @@ def diff(
 
 
 def _renderables(console: Console, found: Comparison, limit: int) -> Iterator[Any]:
-    from phplayer.inspection import printable
+    from phplayer.printable import printable
 
     yield console.table("", "old", "new", "", rows=list(_sizes(found)))
     if found.differences:
@@ -69,7 +70,7 @@ def _renderables(console: Console, found: Comparison, limit: int) -> Iterator[An
         rows = [
             (
                 each.change.value,
-                printable(each.path),
+                printable(each.path) + (f"  (now {each.mode})" if each.mode else ""),
                 _size(each.old_zipped),
                 _size(each.new_zipped),
                 _more(each.growth),
@@ -138,6 +139,7 @@ def _file(each: FileDifference) -> dict[str, Any]:
         "path": each.path,
         "kind": each.kind.value,
         "change": each.change.value,
+        "now": each.mode or None,
         "old": shown[0],
         "new": shown[1],
     }

@@ -7,6 +7,7 @@ Its document: ``archives``, each with ``path``, ``packed``, ``size``, ``unpacked
 
 from __future__ import annotations
 
+from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from phplayer.inspection import Content
 
 _BAR = 20  # columns
+_WIDE, _NARROW = 76, 56  # columns of a terminal that has room for the bars, and for the shares
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 _PLAIN = str.maketrans("├└│─", "|`|-")
 
@@ -44,13 +46,14 @@ def inspect(
 ) -> None:
     """Show where a layer's bytes are."""
     from phplayer import inspection
+    from phplayer.printable import printable
     from phplayer.settings import Settings
 
     console = Console.of(context)
     contents = inspection.read(what or Settings.load().path("build.output"))
     for content in contents:
         for warning in content.warnings:
-            console.warn(f"{inspection.printable(str(content.path))}: {warning}.")
+            console.warn(f"{printable(str(content.path))}: {warning}.")
     if html is not None:
         from phplayer import treemap
 
@@ -76,9 +79,12 @@ def _write(path: Path, text: str) -> None:
 
 
 def _tree(console: Console, content: Content, depth: int, limit: int) -> Iterator[Any]:
-    from phplayer import filetree, inspection
+    from phplayer import filetree
+    from phplayer.printable import printable
 
-    root = filetree.build(content.entries, name=inspection.printable(content.path.name))
+    root = filetree.build(content.entries, name=printable(content.path.name))
+    width = console.out.width if console.out.is_terminal else _WIDE
+    shown = [True, True, width >= _NARROW, width >= _WIDE, True]
     rows = []
     for line in filetree.lines(root, depth=depth, limit=limit):
         share = line.zipped / root.zipped if root.zipped else 0.0
@@ -97,8 +103,9 @@ def _tree(console: Console, content: Content, depth: int, limit: int) -> Iterato
     about = "" if content.packed else "about "
     files = f"{len(content.entries)} file{'' if len(content.entries) == 1 else 's'}"
     sizes = f"{about}{file_size(content.size)} zipped, {file_size(content.unpacked)} unpacked"
-    yield f"{inspection.printable(str(content.path))}: {sizes}, {files}"
-    yield console.table("  zipped", "unpacked", "share", "", "file", rows=rows)
+    yield f"{printable(str(content.path))}: {sizes}, {files}"
+    columns = ("  zipped", "unpacked", "share", "", "file")
+    yield console.table(*compress(columns, shown), rows=[tuple(compress(row, shown)) for row in rows])
 
 
 def _bar(share: float, *, ascii_only: bool) -> str:

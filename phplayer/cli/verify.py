@@ -32,7 +32,11 @@ def verify(
     *,
     others: Annotated[
         list[str] | None,
-        typer.Option("--with", metavar="OTHER", help="Another layer of the same function; repeatable, in their order."),
+        typer.Option("--with", metavar="OTHER", help="A layer of the same function after it; repeatable, in order."),
+    ] = None,
+    before: Annotated[
+        list[str] | None,
+        typer.Option("--after", metavar="OTHER", help="A layer of the same function before it; repeatable, in order."),
     ] = None,
     arch: Annotated[
         str | None, typer.Option("--arch", metavar="ARCH", help="x86_64 or arm64, if not what the layer itself is.")
@@ -76,6 +80,7 @@ def verify(
     known = catalog.load()
     result = verifying.verify(
         subject,
+        before=before or (),
         others=others or (),
         target=known.target(settings.text("build.target") or known.default_target),
         architecture=Architecture.parse(arch) if arch else None,
@@ -151,6 +156,7 @@ def _document(result: Verification) -> dict[str, Any]:
         "target": result.target.name,
         "architecture": result.architecture,
         "layer": _layer(result.layer),
+        "before": [_layer(other) for other in result.before],
         "others": [_layer(other) for other in result.others],
         "fit": not result.errors,
         "counts": _counts(result.standing),

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import shutil
 import tempfile
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from phplayer import cache, unpacking
+from phplayer.bounded_zip import BoundedZip
 from phplayer.errors import UsageError
 
 if TYPE_CHECKING:
@@ -57,12 +57,11 @@ class LayerZip:
         try:
             with path.open("rb") as file:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
-            with zipfile.ZipFile(path) as archive:
-                unpacked = sum(entry.file_size for entry in archive.infolist())
-        except (OSError, zipfile.BadZipFile) as error:
-            reason = error.strerror if isinstance(error, OSError) else error
+            with BoundedZip(path) as archive:
+                unpacked = archive.unpacked
+        except OSError as error:
             raise UsageError(
-                f"The layer {path} cannot be read: {reason}.", remedy="Name a layer's zip file."
+                f"The layer {path} cannot be read: {error.strerror}.", remedy="Name a layer's zip file."
             ) from error
         return cls(path=path, unpacked=unpacked, sha256=digest)
 

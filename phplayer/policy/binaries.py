@@ -122,7 +122,7 @@ def _of_binary(scene: Scene, file: LayerFile, binary: ElfFile) -> Iterator[Findi
         yield EXECUTABLE_STACK.finding(file.path, "asks for an executable stack")
     yield from _search_paths(scene, file, binary)
     if binary.debug:
-        yield DEBUG_INFORMATION.finding(file.path, f"holds {binary.debug / 1_000_000:.1f} MB of debugging information")
+        yield DEBUG_INFORMATION.finding(file.path, f"holds {binary.debug:,} bytes of debugging information")
 
 
 def _carried_runtimes(scene: Scene, file: LayerFile, binary: ElfFile) -> Iterator[Finding]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import posixpath
 import re
 import stat
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import msgspec
 
 from phplayer import elf
+from phplayer.elf_image import NotElfError
 from phplayer.layer import MANIFEST_PATHS, Manifest, decode_manifest
 from phplayer.policy import traces
 
@@ -209,12 +211,20 @@ def _file(path: Path, relative: str, mode_of: ModeOf, build_folders: Sequence[st
     status = path.lstat()
     if stat.S_ISLNK(status.st_mode):
         return LayerFile(path=relative, mode=0o777, size=0, link=str(path.readlink()))
-    data = path.read_bytes()
+    mode = mode_of(relative, stat.S_IMODE(status.st_mode))
+    if status.st_size == 0:  # which cannot be mapped
+        return LayerFile(path=relative, mode=mode, size=0)
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        return _content(data, path, relative, mode, build_folders)
+
+
+def _content(data: mmap.mmap, path: Path, relative: str, mode: int, build_folders: Sequence[str]) -> LayerFile:
+    """Read a file of any size, of which no copy is made."""
     binary, damage = _elf(data, path)
     betrays = binary is not None or _is_ours(relative)
     return LayerFile(
         path=relative,
-        mode=mode_of(relative, stat.S_IMODE(status.st_mode)),
+        mode=mode,
         size=len(data),
         checksum=zlib.crc32(data),
         elf=binary,
@@ -222,23 +232,24 @@ def _file(path: Path, relative: str, mode_of: ModeOf, build_folders: Sequence[st
         shebang=_shebang(data),
         build_paths=traces.build_paths(data, also=build_folders) if betrays else (),
         secrets=traces.secrets(data, binary=binary is not None),
-        ini=_ini(data) if _is_php_ini(relative) else (),
+        ini=_ini(data[:]) if _is_php_ini(relative) else (),
     )
 
 
-def _elf(data: bytes, path: Path) -> tuple[elf.ElfFile | None, str]:
+def _elf(data: mmap.mmap, path: Path) -> tuple[elf.ElfFile | None, str]:
     if not elf.begins_elf(data):
         return None, ""
     try:
         return elf.parse(data, path), ""
-    except elf.NotElfError as error:
+    except NotElfError as error:
         return None, str(error)
 
 
-def _shebang(data: bytes) -> str | None:
-    if not data.startswith(b"#!"):
+def _shebang(data: mmap.mmap) -> str | None:
+    line = data[:_SHEBANG]
+    if not line.startswith(b"#!"):
         return None
-    return data[2:_SHEBANG].partition(b"\n")[0].decode("utf-8", "replace").strip(" \t")
+    return line[2:].partition(b"\n")[0].decode("utf-8", "replace").strip(" \t")
 
 
 def _is_ours(path: str) -> bool:

@@ -71,6 +71,12 @@ BOOTSTRAP_INTERPRETER = Rule(
     summary="the bootstrap cannot be started: its interpreter is not there, or it names none",
     remedy="Start it with #!/opt/bin/php or #!/bin/sh, with Unix line ends, and carry what it names.",
 )
+SCRIPT_INTERPRETER = Rule(
+    name="script-interpreter",
+    severity=Severity.WARNING,
+    summary="a script of bin/ or an extension of Lambda's cannot be started: its interpreter is not there",
+    remedy="Name one that the layer or Lambda has, such as #!/bin/sh or #!/opt/bin/php, or leave the script out.",
+)
 INI_EXTENSION = Rule(
     name="ini-extension",
     severity=Severity.ERROR,
@@ -80,7 +86,7 @@ INI_EXTENSION = Rule(
 
 RULES = (
     NOT_EXECUTABLE, UNREADABLE, SETUID, WORLD_WRITABLE, ABSOLUTE_SYMLINK, SYMLINK_LEAVES, DANGLING_SYMLINK,
-    BOOTSTRAP_MISSING, BOOTSTRAP_INTERPRETER, INI_EXTENSION,
+    BOOTSTRAP_MISSING, BOOTSTRAP_INTERPRETER, SCRIPT_INTERPRETER, INI_EXTENSION,
 )  # fmt: skip
 
 _BOOTSTRAP = "bootstrap"
@@ -92,6 +98,10 @@ def check(scene: Scene) -> Iterator[Finding]:
     for file in scene.layer.files.values():
         yield from _link(scene, file) if file.link is not None else _permissions(file)
         yield from _ini(scene, file)
+        if file.path.startswith(_RUN_BY_OTHERS) and file.shebang is not None and scene.is_seen(file.path):
+            problem = _start_problem(scene, file)
+            if problem:
+                yield SCRIPT_INTERPRETER.finding(file.path, problem)
     yield from _bootstrap(scene)
 
 
@@ -125,7 +135,11 @@ def _bootstrap(scene: Scene) -> Iterator[Finding]:
         if isinstance(scene.layer.manifest, RuntimeManifest):
             yield BOOTSTRAP_MISSING.finding(_BOOTSTRAP, "is not there, and without it Lambda starts nothing")
         return
-    if file.path not in scene.layer.files or file.elf is not None:
+    if not scene.is_seen(file.path):
+        return
+    if file.path != _BOOTSTRAP and not file.mode & stat.S_IXOTH:
+        yield NOT_EXECUTABLE.finding(_BOOTSTRAP, f"leads to {file.path}, which has mode {file.mode:04o}")
+    if file.elf is not None:
         return
     problem = _start_problem(scene, file)
     if problem:

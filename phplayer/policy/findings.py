@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from phplayer.printable import printable
+
 
 class Severity(StrEnum):
     """How bad a finding is, worst first."""
@@ -46,7 +48,12 @@ class Rule:
     remedy: str  # what to do about it
 
     def finding(self, file: str, message: str, *, symbols: tuple[str, ...] = ()) -> Finding:
-        """Return a finding of this rule."""
+        """Return a finding of this rule; names are a stranger's, so they are made fit to be printed."""
         return Finding(
-            name=self.name, severity=self.severity, file=file, message=message, remedy=self.remedy, symbols=symbols
+            name=self.name,
+            severity=self.severity,
+            file=printable(file),
+            message=printable(message),
+            remedy=self.remedy,
+            symbols=tuple(map(printable, symbols)),
         )

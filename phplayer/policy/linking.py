@@ -126,8 +126,8 @@ def _lacking_versions(scene: Scene, load: Load) -> Iterator[Finding]:
             continue
         symbols = binary.symbols.get((library, version), ())
         if load.provider is Provider.LAYER:
-            defined = _elf(scene, load.path).defined
-            if defined and version not in defined:
+            # A carried glibc is wrong whatever it defines, which another rule tells.
+            if library not in scene.policy.glibc_sonames and not _elf(scene, load.path).satisfies(version):
                 yield SYMBOL_VERSION.finding(
                     load.file,
                     f"needs {_named(symbols)}{version} of {library}, which {load.path} does not define",

@@ -63,6 +63,7 @@ class VerifyDocument(_Struct, frozen=True, kw_only=True):
     target: str
     architecture: Literal["x86_64", "arm64"]
     layer: LayerDocument
+    before: tuple[LayerDocument, ...]
     others: tuple[LayerDocument, ...]
     fit: bool
     counts: CountDocument

@@ -17,16 +17,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Scene:
-    """A layer that is examined, with the other layers of its function in their order."""
+    """A layer that is examined, among the other layers of its function in their order."""
 
     layer: LayerContent
     policy: Policy
-    others: tuple[LayerContent, ...] = ()
+    before: tuple[LayerContent, ...] = ()  # over which this layer lies
+    others: tuple[LayerContent, ...] = ()  # which lie over it
 
     @property
     def layers(self) -> tuple[LayerContent, ...]:
-        """All layers."""
-        return (self.layer, *self.others)
+        """All layers, the lowest first."""
+        return (*self.before, self.layer, *self.others)
 
     @cached_property
     def mounted(self) -> Mounted:
@@ -36,7 +37,12 @@ class Scene:
     @cached_property
     def loads(self) -> tuple[loading.Load, ...]:
         """What the dynamic loader takes for each library that a file of this layer needs."""
-        return tuple(load for load in loading.loads(self.mounted, self.policy) if load.file in self.layer.files)
+        return tuple(load for load in loading.loads(self.mounted, self.policy) if self.is_seen(load.file))
+
+    def is_seen(self, path: str) -> bool:
+        """Tell whether what lies at the path is this layer's, and not another's over it or in its stead."""
+        file = self.layer.files.get(path)
+        return file is not None and self.mounted.files[path] is file
 
 
 Check: TypeAlias = Callable[[Scene], Iterator[Finding]]

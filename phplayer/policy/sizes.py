@@ -9,6 +9,7 @@ from phplayer.policy.findings import Rule, Severity
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from phplayer.policy.content import LayerFile
     from phplayer.policy.findings import Finding
     from phplayer.policy.scene import Scene
 
@@ -49,7 +50,8 @@ def check(scene: Scene) -> Iterator[Finding]:
         )
     unpacked = sum(each.unpacked for each in scene.layers)
     if unpacked > policy.unpacked:
-        together = f"with {len(scene.others)} other{'s' if len(scene.others) > 1 else ''} " if scene.others else ""
+        count = len(scene.layers) - 1
+        together = f"with {count} other{'s' if count > 1 else ''} " if count else ""
         yield UNPACKED_SIZE.finding(
             layer.name, f"is {together}{unpacked:,} bytes unpacked; Lambda takes {policy.unpacked:,}"
         )
@@ -57,11 +59,11 @@ def check(scene: Scene) -> Iterator[Finding]:
         yield TOO_MANY_LAYERS.finding(
             layer.name, f"is one of {len(scene.layers)} layers; a function takes {policy.layers}"
         )
-    seen = {path: (layer.name, file) for path, file in layer.files.items()}
-    for other in scene.others:
-        for path, file in other.files.items():
+    seen: dict[str, tuple[str, LayerFile]] = {}
+    for each in scene.layers:
+        for path, file in each.files.items():
             if path in seen:
                 name, hidden = seen[path]
                 if (file.checksum, file.size, file.link) != (hidden.checksum, hidden.size, hidden.link):
-                    yield HIDDEN_FILE.finding(path, f"of {name} is hidden by that of {other.name}")
-            seen[path] = (other.name, file)
+                    yield HIDDEN_FILE.finding(path, f"of {name} is hidden by that of {each.name}")
+            seen[path] = (each.name, file)

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from phplayer.elf_image import Buffer
+
 _PATH = rb"[\w.+@/-]"
 _BUILD_PATHS = {
     b"/home/": re.compile(rb"/home/[\w.-]+/" + _PATH + rb"+"),
@@ -45,7 +47,7 @@ class Secret:
     shown: str  # enough of it to find it, and no more
 
 
-def build_paths(data: bytes, *, also: Sequence[str] = ()) -> tuple[str, ...]:
+def build_paths(data: Buffer, *, also: Sequence[str] = ()) -> tuple[str, ...]:
     """Return some paths of the machine where the file was made; ``also`` are folders that count as such."""
     patterns = dict(_BUILD_PATHS)
     for folder in also:
@@ -62,7 +64,7 @@ def build_paths(data: bytes, *, also: Sequence[str] = ()) -> tuple[str, ...]:
     return tuple(found)
 
 
-def secrets(data: bytes, *, binary: bool = False) -> tuple[Secret, ...]:
+def secrets(data: Buffer, *, binary: bool = False) -> tuple[Secret, ...]:
     """Return the secrets that stand in a file; the examples of AWS's documentation are none.
 
     Private keys in a binary are those that TLS libraries test themselves with (libgnutls has four).
@@ -79,19 +81,19 @@ def secrets(data: bytes, *, binary: bool = False) -> tuple[Secret, ...]:
     return tuple(found)
 
 
-def _is_a_key(data: bytes, match: re.Match[bytes]) -> bool:
+def _is_a_key(data: Buffer, match: re.Match[bytes]) -> bool:
     before = data[match.start() - 1 : match.start()]
     if before.isalnum() or match[0].endswith(b"EXAMPLE"):
         return False
     return len(set(match[0][4:])) >= _KEY_LETTERS
 
 
-def _has_secret_nearby(data: bytes, match: re.Match[bytes]) -> bool:
+def _has_secret_nearby(data: Buffer, match: re.Match[bytes]) -> bool:
     around = data[max(match.start() - _NEARBY, 0) : match.end() + _NEARBY]
     return any(len(set(secret)) >= _SECRET_LETTERS for secret in _SECRET.findall(around))
 
 
-def _matches(data: bytes, word: bytes, pattern: re.Pattern[bytes]) -> Iterator[re.Match[bytes]]:
+def _matches(data: Buffer, word: bytes, pattern: re.Pattern[bytes]) -> Iterator[re.Match[bytes]]:
     position = data.find(word)
     while position >= 0:
         match = pattern.match(data, position)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import zipfile
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from phplayer.bounded_zip import BoundedZip
 from phplayer.errors import UsageError
 from phplayer.layer import RuntimeManifest, decode_manifest
+from phplayer.printable import printable
 
 if TYPE_CHECKING:
     from phplayer.layer import LayerArchive
@@ -26,8 +27,8 @@ def check(archive: LayerArchive) -> None:
         UsageError: it was changed after it was built.
 
     """
-    with zipfile.ZipFile(archive.path) as opened:
-        added = [entry.filename for entry in opened.infolist() if entry.date_time != _BUILT]
+    with BoundedZip(archive.path) as opened:
+        added = [printable(entry.filename) for entry in opened.entries if entry.date_time != _BUILT]
     if added:
         raise UsageError(
             f"{archive.path} was changed after it was built: {', '.join(added[:_NAMED])}"

@@ -249,7 +249,7 @@ def _as_it_is(_project: Path) -> dict[str, str]:
         ((), _as_it_is, 2, "No region to publish to."),
         (("-r", "eu-west-1"), _nothing_built, 3, "Run: phplayer build"),
         (("-r", "eu-west-1"), _half_a_ledger, 2, "is damaged"),
-        (("-r", "eu-west-1"), _broken_archive, 2, "is not a layer archive"),
+        (("-r", "eu-west-1"), _broken_archive, 2, "is not a zip"),
         (("-r", "eu-west-1", "--ledger", "missing/x.json"), _as_it_is, 2, "its folder does not exist"),
         (("-r", "eu-west-1", "--profile", "nobody"), _as_it_is, 2, "There is no AWS profile 'nobody'."),
         (("-r", "eu-west-1", "--endpoint-url", "localhost"), _as_it_is, 2, "is not an endpoint URL"),

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import stat
+import zipfile
 from pathlib import Path
 
 import msgspec
@@ -72,6 +74,32 @@ def test_layers_of_others_are_compared_by_files_and_sonames(tmp_path: Path) -> N
         "lib/libz.so.1": Change.REMOVED,
         "lib/libz.so.2": Change.ADDED,
     }
+
+
+def test_a_file_that_is_only_no_longer_executable_or_a_link_differs(tmp_path: Path) -> None:
+    old = tree(tmp_path / "old", {"bootstrap": b"b", "lib/liba.so": b"liba.so.1", "same": b"s"})
+    new = tree(tmp_path / "new", {"bootstrap": b"b", "same": b"s"})
+    (old / "bootstrap").chmod(0o755)
+    (new / "bootstrap").chmod(0o644)
+    (new / "lib").mkdir()
+    (new / "lib" / "liba.so").symlink_to("liba.so.1")
+    zipped = tmp_path / "new.zip"
+    with zipfile.ZipFile(zipped, "w") as opened:
+        for name, mode, data in (
+            ("bootstrap", stat.S_IFREG | 0o644, b"b"),
+            ("lib/liba.so", stat.S_IFLNK | 0o777, b"liba.so.1"),
+            ("same", stat.S_IFREG | 0o644, b"s"),
+        ):
+            info = zipfile.ZipInfo(name)
+            info.external_attr = mode << 16
+            opened.writestr(info, data)
+    for other in (new, zipped):
+        (found,) = comparison.compare(old, other)
+        assert {each.path: each.mode for each in found.files} == {
+            "bootstrap": "not executable",
+            "lib/liba.so": "a link",
+        }
+        assert found.same_files == 1
 
 
 def test_two_dist_folders_are_compared_kind_by_kind(tmp_path: Path) -> None:

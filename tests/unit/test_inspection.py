@@ -1,17 +1,22 @@
 from __future__ import annotations
 
+import io
 import json
 import os
+import re
 import struct
 import zipfile
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+import rich.console
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from phplayer import archive, filetree, inspection, treemap
+from phplayer import archive, bounded_zip, filetree, inspection, treemap
+from phplayer.cli.console import Console
+from phplayer.cli.inspect import _tree
 from phplayer.errors import NothingSelectedError, UsageError
 from phplayer.inspection import Entry, Kind
 from tests import layers
@@ -48,8 +53,11 @@ def zipped(path: Path, *names: str) -> Path:
 def test_a_zip_and_the_folder_it_was_packed_from_hold_the_same(tmp_path: Path) -> None:
     folder = tree(tmp_path / "tree")
     (folder / "link").symlink_to("bootstrap")
-    content = inspection.read_tree(folder)
+    with_link = inspection.read_tree(folder)
     (folder / "link").unlink()
+    content = inspection.read_tree(folder)
+    (link,) = {*with_link.entries} - {*content.entries}
+    assert (link.path, link.size, link.link) == ("link", len("bootstrap"), True)
     archive.pack(folder, tmp_path / "layer.zip")
     packed = inspection.read_zip(tmp_path / "layer.zip")
     assert [(each.path, each.size, each.crc) for each in packed.entries] == [
@@ -94,7 +102,7 @@ def test_what_is_no_zip_is_refused_in_one_sentence(
     archive.pack(tree(tmp_path / "tree"), path)
     data = path.read_bytes()
     if damage == "many":
-        monkeypatch.setattr(inspection, "_MOST_ENTRIES", 3)
+        monkeypatch.setattr(bounded_zip, "MOST_ENTRIES", 3)
     end = data.rfind(b"PK\5\6")
     path.write_bytes(
         {
@@ -248,3 +256,18 @@ def test_inspect_on_the_command_line(tmp_path: Path, phplayer: Phplayer) -> None
     (project / "no.zip").write_bytes(os.urandom(100))
     refused = phplayer("inspect", "no.zip", "--json", cwd=project, check=False)
     assert json.loads(refused.stdout)["error"]["exit_code"] == refused.returncode == 2
+
+
+@pytest.mark.parametrize(("columns", "headings"), [(40, 3), (60, 4), (80, 4)])
+def test_a_narrow_terminal_gets_fewer_columns_and_whole_rows(tmp_path: Path, columns: int, headings: int) -> None:
+    content = inspection.read_tree(tree(tmp_path / "opt", {"bin/php": b"p" * 5000, "lib/a.so": b"a"}))
+    console, shown = Console(), io.StringIO()
+    console._out = rich.console.Console(file=shown, force_terminal=True, width=columns, color_system=None)
+    for part in [*_tree(console, content, 2, 10)][1:]:
+        console._out.print(part)
+    table = re.sub(r"\x1b\[[0-9;]*m", "", shown.getvalue()).splitlines()
+    assert all(len(line) <= columns for line in table)
+    assert len(next(line for line in table if "zipped" in line).split()) == headings
+    (row,) = (line for line in table if line.rstrip().endswith("php"))
+    assert "5.0 kB" in row
+    assert any("█" in line or "#" in line for line in table) == (columns == 80)

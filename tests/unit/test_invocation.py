@@ -164,8 +164,8 @@ def test_a_layer_may_be_any_zip_but_must_be_one(tmp_path: Path) -> None:
         archive.writestr("a/b", "four")
     assert LayerZip.read(tmp_path / "any.zip").unpacked == 4
     (tmp_path / "none.zip").write_text("no zip")
-    for name in ("none.zip", "missing.zip"):
-        with pytest.raises(UsageError, match=f"The layer .*{name} cannot be read: "):
+    for name, words in (("none.zip", "none.zip is not a zip"), ("missing.zip", "missing.zip cannot be read: No such")):
+        with pytest.raises(UsageError, match=words):
             LayerZip.read(tmp_path / name)
 
 

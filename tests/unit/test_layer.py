@@ -51,11 +51,13 @@ def test_an_archive_is_read_with_its_digests(tmp_path: Path) -> None:
     assert len(found.code_sha256) == 44
 
 
-@pytest.mark.parametrize("data", [b"", b"PK\x03\x04 cut off", b"no zip"])
-def test_what_is_no_archive_is_refused(tmp_path: Path, data: bytes) -> None:
+@pytest.mark.parametrize(
+    ("data", "words"), [(b"", "is empty"), (b"PK\x03\x04 cut off", "is cut off"), (b"no zip", "is not a zip")]
+)
+def test_what_is_no_archive_is_refused(tmp_path: Path, data: bytes, words: str) -> None:
     path = tmp_path / "runtime.zip"
     path.write_bytes(data)
-    with pytest.raises(UsageError, match="not a layer archive"):
+    with pytest.raises(UsageError, match=words):
         LayerArchive.read(path)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from phplayer import catalog, policy
+from phplayer import catalog, elf, policy
 from phplayer.errors import UsageError
 from phplayer.layer import encode_manifest
 from phplayer.policy import RULES, Finding, content, policies
@@ -167,7 +167,7 @@ def rpath_nowhere(tree: Path) -> str:
 
 def debug_information(tree: Path) -> str:
     binaries.library(tree / "lib" / "libt.so.1", "int t;", "-g", "-ffile-prefix-map=/=")
-    return "lib/libt.so.1 holds 0.0 MB of debugging information"
+    return f"lib/libt.so.1 holds {elf.read(tree / 'lib' / 'libt.so.1').debug:,} bytes of debugging information"
 
 
 def not_executable(tree: Path) -> str:
@@ -216,6 +216,11 @@ def bootstrap_interpreter(tree: Path) -> str:
     return "bootstrap starts with /usr/local/bin/php, which is neither in the layer nor on live Lambda"
 
 
+def script_interpreter(tree: Path) -> str:
+    _write(tree / "bin" / "tool", "#!/usr/bin/env python3\n", 0o755)
+    return "bin/tool starts with /usr/bin/env python3, which is neither in the layer nor on live Lambda"
+
+
 def ini_extension(tree: Path) -> str:
     _write(tree / "etc" / "php" / "conf.d" / "x.ini", "extension = absent.so\n")
     return "etc/php/conf.d/x.ini has extension=absent.so, which is not in the layer"
@@ -251,7 +256,8 @@ BROKEN: dict[str, Callable[[Path], str]] = {
         unknown_symbol_version, wrong_architecture, damaged_elf, foreign_loader, isa_level, glibc_carried,
         compiler_runtime_carried, text_relocations, executable_stack, rpath_outside, rpath_nowhere, debug_information,
         not_executable, unreadable, setuid, world_writable, absolute_symlink, symlink_leaves_layer, dangling_symlink,
-        bootstrap_missing, bootstrap_interpreter, ini_extension, aws_credentials, private_key, secret_file, build_path,
+        bootstrap_missing, bootstrap_interpreter, script_interpreter, ini_extension,
+        aws_credentials, private_key, secret_file, build_path,
     )
 }  # fmt: skip
 OF_SIZES = {"zipped-size", "unpacked-size", "too-many-layers", "hidden-file"}  # below, without any file
@@ -325,6 +331,31 @@ def test_a_different_file_at_the_same_path_is_hidden_and_an_equal_one_is_not() -
     assert of_layers(first, second) == [("hidden-file", "y of a.zip is hidden by that of b.zip")]
 
 
+def test_layers_before_it_count_and_lie_below_it() -> None:
+    first, second, third = layer("a.zip", x=(1, 1)), layer("b.zip", x=(1, 2)), layer("c.zip", x=(1, 3), y=(1, 1))
+    found = policy.examine(Scene(layer=second, before=(first,), others=(third,), policy=POLICY))
+    assert [finding.message for finding in found] == [
+        "of a.zip is hidden by that of b.zip", "of b.zip is hidden by that of c.zip"
+    ]  # fmt: skip
+    many = tuple(layer(f"{name}.zip", 1, **{name: (60_000_000, 1)}) for name in "abcde")
+    found = policy.examine(Scene(layer=layer("own.zip", z=(1, 1)), before=many, policy=POLICY))
+    assert [f"{finding.name}: {finding.message}" for finding in found] == [
+        "unpacked-size: is with 5 others 300,000,001 bytes unpacked; Lambda takes 262,144,000",
+        "too-many-layers: is one of 6 layers; a function takes 5",
+    ]
+
+
+def test_of_a_file_that_another_layer_hides_only_that_is_told(tree: Path, tmp_path: Path) -> None:
+    broken = Path(shutil.copytree(tree, tmp_path / "broken"))
+    (broken / "lib" / "liba.so.1").unlink()
+    (broken / "bootstrap").write_text("#!/nowhere\n")
+    below, above = content.read(broken, name="broken"), content.read(tree, name="sound")
+    names = [finding.name for finding in policy.examine(Scene(layer=below, others=(above,), policy=POLICY))]
+    assert names == ["hidden-file"]
+    names = [finding.name for finding in policy.examine(Scene(layer=below, before=(above,), policy=POLICY))]
+    assert names == ["bootstrap-interpreter", "hidden-file"]
+
+
 # -- what only looks like a flaw --------------------------------------------------------------------------------------
 
 
@@ -367,6 +398,16 @@ def test_a_bootstrap_must_be_startable(tree: Path, text: str, problem: str) -> N
     messages = [finding.message for finding in examine(tree)]
     assert len(messages) == bool(problem)
     assert all(problem in message for message in messages)
+
+
+def test_a_bootstrap_that_is_a_link_leads_to_what_can_be_started(tree: Path) -> None:
+    (tree / "bootstrap").rename(tree / "lib" / "start")
+    (tree / "bootstrap").symlink_to("lib/start")
+    assert examine(tree) == ()
+    (tree / "lib" / "start").chmod(0o644)
+    (finding,) = examine(tree)
+    assert (finding.name, finding.file) == ("not-executable", "bootstrap")
+    assert finding.message == "leads to lib/start, which has mode 0644"
 
 
 def test_a_vendor_layer_needs_no_bootstrap_and_sees_the_runtime_layer(tree: Path, tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
 import stat
 import struct
 import zipfile
@@ -9,9 +11,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from phplayer import unpacking
+from phplayer import inspection, unpacking
+from phplayer.emulator.layers import LayerZip
 from phplayer.errors import UsageError
+from phplayer.layer import LayerArchive
+from tests import layers
 
 UNIX = 3
 
@@ -88,6 +95,51 @@ def lying_bomb(path: Path) -> Path:
     return path
 
 
+def overlapping(path: Path) -> Path:
+    """One whose second entry lies within the first."""
+    archive(path, ("a", bytes(range(256)) * 4), ("b", b"x"))
+    data = bytearray(path.read_bytes())
+    struct.pack_into("<L", data, data.rindex(b"PK\x01\x02") + 42, 10)
+    path.write_bytes(data)
+    return path
+
+
+def over_the_directory(path: Path) -> Path:
+    info = entry("a")
+    info.compress_type = zipfile.ZIP_STORED
+    archive(path, (info, b"x" * 100))
+    data = bytearray(path.read_bytes())
+    struct.pack_into("<LL", data, data.rindex(b"PK\x01\x02") + 20, 140, 140)
+    path.write_bytes(data)
+    return path
+
+
+def odd_zip64(path: Path) -> Path:
+    """One whose sizes are in a zip64 record that is not there."""
+    archive(path, ("a", b"x" * 100))
+    data = bytearray(path.read_bytes())
+    central = data.rindex(b"PK\x01\x02")
+    struct.pack_into("<LL", data, central + 20, 0xFFFF_FFFF, 0xFFFF_FFFF)
+    path.write_bytes(data)
+    return path
+
+
+def many_disks(path: Path) -> Path:
+    """One whose zip64 locator says that it is a part of several."""
+    archive(path, ("a", b"x" * 100))
+    data = path.read_bytes()
+    end = data.rindex(b"PK\x05\x06")
+    record = struct.pack("<4sQ2H2I4Q", b"PK\x06\x06", 44, 45, 45, 0, 0, 1, 1, 47, 1 << 62)
+    path.write_bytes(data[:end] + record + struct.pack("<4sIQI", b"PK\x06\x07", 1, end, 9) + data[end:])
+    return path
+
+
+def name_that_is_no_utf8(path: Path) -> Path:
+    archive(path, ("\u00fcX", b"x"))
+    path.write_bytes(path.read_bytes().replace("\u00fcX".encode(), b"\xff\xfeX"))
+    return path
+
+
 def text(path: Path) -> Path:
     path.write_text("<html>404</html>")
     return path
@@ -130,6 +182,13 @@ LINK = stat.S_IFLNK | 0o777
         (declared_bomb, "unpacks to 5,000,000 bytes, and no more than 1,000,000 are written"),
         (lying_bomb, ""),
         (twice, "has a twice"),
+        (overlapping, "has entries that overlap, 'a' and 'b'"),
+        (over_the_directory, "has an entry that overlaps the directory, 'a'"),
+        (odd_zip64, "unpacks to 4,294,967,295 bytes, and no more than 1,000,000 are written"),
+        (many_disks, "is damaged: "),
+        (name_that_is_no_utf8, "is damaged: "),
+        (of(("a/" * 300, b"")), "has an entry whose name has 600 characters and 301 parts"),
+        (of(("a\x1b[2J", b"1"), ("./a\x1b[2J", b"2")), r"has a\x1b[2J twice"),
         (of(("a", b"1"), ("./a", b"2")), "has a twice"),
         (of(("../a", b"1")), "has an entry that would be written outside the layer, '../a'"),
         (of(("a/../../b", b"1")), "has an entry that would be written outside the layer, 'a/../../b'"),
@@ -201,3 +260,31 @@ def test_a_later_layer_goes_over_an_earlier_one_and_through_none_of_its_links(tm
     unpacking.unpack(archive(tmp_path / "c.zip", (entry("d", LINK), str(tmp_path).encode())), into)
     with pytest.raises(UsageError, match="has d/y below d, which is a symbolic link of an earlier layer"):
         unpacking.unpack(archive(tmp_path / "d.zip", ("d/y", b"2")), into)
+
+
+@settings(deadline=None, derandomize=True, max_examples=100, suppress_health_check=list(HealthCheck))
+@given(
+    spots=st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), min_size=1, max_size=12),
+    cut=st.integers(0, 99),
+)
+def test_a_mutated_archive_is_read_or_refused_by_all_that_read_archives(
+    tmp_path_factory: pytest.TempPathFactory, spots: list[tuple[int, int]], cut: int
+) -> None:
+    folder = tmp_path_factory.mktemp("mutated")
+    made = layers.archive(folder / "layer.zip", layers.runtime_manifest()).path
+    data = bytearray(made.read_bytes())
+    at_end = data.index(b"PK\x01\x02")  # most of what there is to be misled by is behind this
+    for where, value in spots:
+        at = at_end + where % (len(data) - at_end) if where % 4 else where % len(data)
+        data[at] = value
+    made.write_bytes(data[: len(data) - cut] if cut > 90 else data)
+    (folder / "into").mkdir()
+    for read in (
+        lambda: unpacking.unpack(made, folder / "into", limit=1_000_000),
+        lambda: inspection.read_zip(made),
+        lambda: LayerArchive.read(made),
+        lambda: LayerZip.read(made),
+    ):
+        with contextlib.suppress(UsageError):
+            read()
+    shutil.rmtree(folder)

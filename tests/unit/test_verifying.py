@@ -110,6 +110,25 @@ def test_what_cannot_be_verified_is_said(tmp_path: Path, make: object, words: st
         verify(subject)
 
 
+@pytest.mark.parametrize(
+    ("arn", "words", "remedy"),
+    [
+        (
+            "arn:aws:lambda:eu-wset-1:123456789012:layer:x:1",
+            "AWS has no region 'eu-wset-1'",
+            "Did you mean 'eu-west-1'?",
+        ),
+        ("arn:aws-cn:lambda:eu-west-1:123456789012:layer:x:1", "eu-west-1 is in the partition 'aws', not", "arn:aws:"),
+        ("arn:aws:lambda:eu-west-1:123456789012:layer:x", "is not a LayerVersionArn", "VERSION"),
+        ("arn:aws:s3:::bucket", "is not a LayerVersionArn", "VERSION"),
+    ],
+)
+def test_an_arn_that_cannot_be_is_refused_before_aws_is_asked(arn: str, words: str, remedy: str) -> None:
+    with pytest.raises(UsageError, match=words) as caught:
+        verifying.verify(arn, target=TARGET, aws=_no_aws)
+    assert remedy in caught.value.remedy
+
+
 def test_names_that_are_no_rule_are_refused_before_anything_is_read(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="'secrets'"):
         verify(tmp_path / "absent.zip", allow=("secrets",))
