@@ -16,16 +16,20 @@ import msgspec
 from phplayer.catalog import SHA256, files, reading
 from phplayer.errors import BuildFailedError, EnvironmentMissingError, UsageError
 from phplayer.runtime import PhpVersion
+from phplayer.sources import shown
 
 if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
+    import httpx
+
     from phplayer.catalog import Catalog
     from phplayer.runtime import Release
 
 _TIMEOUT = 20.0  # seconds
+_MOST_BYTES = 1_000_000  # of an answer; one has some 2 kB
 _REMEDY = "Nothing was changed. A project can pin a release itself: php.version and php.sha256 in phplayer.toml."
 
 
@@ -46,7 +50,7 @@ class Learned:
 
     version: PhpVersion
     sha256: str
-    new: bool  # the catalogue did not have it, or only for who asks for it exactly
+    new: bool  # the catalogue did not have it
 
 
 def update(*, feed: str, today: dt.date, path: Path) -> tuple[Learned, ...]:
@@ -75,18 +79,37 @@ def _ask(feed: str, branch: str) -> _Answer:
 
     try:
         url = httpx.URL(feed).copy_merge_params({"json": "", "version": branch})
-        answer = httpx.get(url, timeout=_TIMEOUT, follow_redirects=True)
-        answer.raise_for_status()
+        content = _content(url)
     except httpx.InvalidURL as error:
-        raise UsageError(f"catalog.feed is {feed!r}, which is no URL.", remedy=_REMEDY) from error
+        raise UsageError(f"catalog.feed is {shown(feed)!r}, which is no URL.", remedy=_REMEDY) from error
+    except httpx.HTTPStatusError as error:
+        raise EnvironmentMissingError(
+            f"The release feed {shown(feed)} cannot be had: it answered {error.response.status_code}.", remedy=_REMEDY
+        ) from None  # it tells the whole URL
     except httpx.HTTPError as error:
-        raise EnvironmentMissingError(f"The release feed {feed} cannot be had: {error}.", remedy=_REMEDY) from error
+        raise EnvironmentMissingError(
+            f"The release feed {shown(feed)} cannot be had: {str(error).rstrip('.')}.", remedy=_REMEDY
+        ) from error
     try:
-        return msgspec.json.decode(answer.content, type=_Answer)
+        return msgspec.json.decode(content, type=_Answer)
     except msgspec.MsgspecError as error:
         raise EnvironmentMissingError(
-            f"The release feed {feed} did not answer as one for PHP {branch}: {error}.", remedy=_REMEDY
+            f"The release feed {shown(feed)} did not answer as one for PHP {branch}: {error}.", remedy=_REMEDY
         ) from error
+
+
+def _content(url: httpx.URL) -> bytes:
+    """Return what the feed answers, and no more than a feed would."""
+    import httpx
+
+    content = b""
+    with httpx.stream("GET", url, timeout=_TIMEOUT, follow_redirects=True) as answer:
+        answer.raise_for_status()
+        for chunk in answer.iter_bytes():
+            content += chunk
+            if len(content) > _MOST_BYTES:
+                raise httpx.ReadError(f"it gives more than {_MOST_BYTES // 1_000_000} MB")
+    return content
 
 
 def _learned(known: Catalog, answer: _Answer, branch: str) -> Learned:

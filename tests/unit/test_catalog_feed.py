@@ -30,6 +30,10 @@ def answer(version: str, sha256: str = SHA) -> dict[str, Any]:
     return {"announcement": True, "date": "27 Aug 2026", "source": tarballs, "version": version}
 
 
+class Cut:
+    """An answer that breaks off."""
+
+
 class Feed(Handler):
     answers: ClassVar[dict[str, Any]] = {}
 
@@ -37,6 +41,19 @@ class Feed(Handler):
         query = parse_qs(urlsplit(self.path).query, keep_blank_values=True)
         assert "json" in query
         found = self.answers.get(query["version"][0])
+        moved = "/moved" in self.path or found == "again"
+        if moved:
+            self.send_response(302)
+            self.send_header("Location", self.path.replace("/moved", ""))
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        if isinstance(found, Cut):
+            self.send_response(200)
+            self.send_header("Content-Length", "1000")
+            self.end_headers()
+            self.wfile.write(b'{"version": "8.4.99", ')
+            return
         body = found if isinstance(found, bytes) else json.dumps(found).encode()
         self.send(404 if found is None else 200, body)
 
@@ -75,6 +92,23 @@ def test_known_releases_add_nothing(url: str, path: Path) -> None:
     assert catalog.load().releases == OWN.releases
 
 
+def test_a_feed_may_have_moved(url: str, path: Path) -> None:
+    assert feed.update(feed=f"{url}/moved", today=TODAY, path=path)
+    assert catalog.load().release("8.4").sha256 == SHA
+
+
+def test_a_password_in_the_url_is_shown_nowhere(url: str, path: Path) -> None:
+    secret = url.replace("://", "://me:secret@") + "?token=secret"
+    for found in (None, b"<html>", Cut()):
+        Feed.answers["8.2"] = found
+        with pytest.raises(EnvironmentMissingError) as caught:
+            feed.update(feed=secret, today=TODAY, path=path)
+        assert "secret" not in caught.value.message
+    Feed.answers["8.2"] = answer("8.2.99")
+    feed.update(feed=secret, today=TODAY, path=path)
+    assert "secret" not in path.read_text()
+
+
 def test_another_checksum_for_a_known_release_is_refused(url: str, path: Path) -> None:
     feed.update(feed=url, today=TODAY, path=path)
     before = path.read_bytes()
@@ -94,6 +128,11 @@ def test_another_checksum_for_a_known_release_is_refused(url: str, path: Path) -
         (answer("8.4.99", 'x"\nversion = "'), "names no release"),
         ({"version": "8.4.99", "source": []}, "names no release"),
         ({"version": "8.4.99\n", "source": "all"}, "did not answer"),
+        (Cut(), "cannot be had: peer closed connection"),
+        (b"[" * 1_100_000, "cannot be had: it gives more than 1 MB"),
+        (b'{"version": "8.4.99", "source": [{"filename": "php-8.4.99.tar.xz", "sha256"', "did not answer"),
+        ("again", "cannot be had: Exceeded maximum allowed redirects"),
+        (b"[" * 100_000, "did not answer"),
     ],
 )
 def test_another_answer_changes_nothing(url: str, path: Path, found: object, said: str) -> None:
