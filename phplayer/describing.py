@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from phplayer.layer import LayerArchive, Manifest
 
-FORMAT = "3"
+FORMAT = "4"
 """Part of every layer's key: raise it when a layer comes out differently from the same input."""
 
 _MANIFEST = "manifest.json"  # beside the runtime layer's archive

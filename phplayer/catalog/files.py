@@ -62,6 +62,7 @@ class PhpFile(Struct, frozen=True, kw_only=True):
     """``php.toml``."""
 
     default: str
+    license: str
     mirrors: tuple[str, ...]
     branch: dict[str, BranchTable]
     release: tuple[ReleaseTable, ...]
@@ -114,6 +115,7 @@ class ExtensionTable(Struct, frozen=True, kw_only=True):
     configured_until: str = ""
     zend_extension: bool = False
     pecl: bool = False
+    license: str = ""
     source: SourceTable | None = None
 
 

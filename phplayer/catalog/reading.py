@@ -64,7 +64,13 @@ def user_releases(path: Path, php: files.CatalogFile[files.PhpFile]) -> tuple[Re
 
 
 def _releases(file: files.CatalogFile[files.PhpFile]) -> tuple[Release, ...]:
-    return tuple(_release(file, number, table, file.content) for number, table in enumerate(file.content.release))
+    found: dict[PhpVersion, Release] = {}
+    for number, table in enumerate(file.content.release):
+        release = _release(file, number, table, file.content)
+        if release.version in found:
+            raise file.mistake(("release", str(number), "version"), f"PHP {release.version} stands here twice")
+        found[release.version] = release
+    return tuple(found.values())
 
 
 def _merged(own: tuple[Release, ...], users: tuple[Release, ...]) -> tuple[Release, ...]:
@@ -91,6 +97,7 @@ def _release(file: files.CatalogFile[Any], number: int, table: files.ReleaseTabl
         debian_path=table.debian,
         end_of_life=php.branch[version.branch].end_of_life,
         tested=table.tested,
+        license=php.license,
         origin=table.from_,
     )
 
@@ -155,6 +162,8 @@ def _check_extension(catalog: Catalog, file: files.CatalogFile[files.ExtensionsF
     _known(file, (*key, "conflicts"), extension.conflicts, catalog.extensions)
     for base in catalog.bases.values():
         _known(file, (*key, "libraries"), extension.libraries, base.packages, of=f"base {base.name}")
+    if extension.shared and not extension.license:
+        raise file.mistake((*key, "license"), "a PECL extension has one")
     if extension.source and not extension.shared:
         raise file.mistake((*key, "source"), "only a PECL extension has a source of its own")
     if extension.source and not SHA256.fullmatch(extension.source.sha256):
