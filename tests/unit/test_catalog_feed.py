@@ -84,6 +84,23 @@ def test_new_releases_become_the_newest_of_their_branches(url: str, path: Path) 
     assert release.end_of_life == OWN.release("8.4").end_of_life
 
 
+def test_what_was_learned_before_stays_for_who_names_it(url: str, path: Path) -> None:
+    feed.update(feed=url, today=TODAY, path=path)
+    assert not any(item.new for item in feed.update(feed=url, today=TODAY, path=path))
+    Feed.answers["8.4"] = answer("8.4.100", "ef" * 32)
+    (learned,) = (item for item in feed.update(feed=url, today=TODAY + dt.timedelta(days=9), path=path) if item.new)
+    assert str(learned.version) == "8.4.100"
+    known = catalog.load()
+    assert str(known.release("8.4").version) == "8.4.100"
+    assert (known.release("8.4.99").sha256, known.release("8.4.99").origin) == (
+        SHA,
+        "release feed of 127.0.0.1, 2026-09-01",
+    )
+    Feed.answers["8.4"] = answer("8.4.100", "ab" * 32)
+    with pytest.raises(BuildFailedError, match=r"8\.4\.100 has the SHA-256 (ab)+; the catalogue knows another"):
+        feed.update(feed=url, today=TODAY, path=path)
+
+
 def test_known_releases_add_nothing(url: str, path: Path) -> None:
     for branch in OWN.branches:
         release = OWN.release(branch)
