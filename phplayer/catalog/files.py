@@ -88,6 +88,7 @@ class CostsFile(Struct, frozen=True, kw_only=True):
     base: str
     architecture: Architecture
     extension: dict[str, CostTable]
+    not_measured: dict[str, str]  # extension -> why
 
 
 class SourceTable(Struct, frozen=True, kw_only=True):

@@ -42,13 +42,13 @@ def read(folder: Path, *, user: Path | None = None) -> Catalog:
             {name: Target(name=name, **msgspec.structs.asdict(table)) for name, table in targets.content.target.items()}
         ),
         given=MappingProxyType({}),
+        not_measured=MappingProxyType(costs.content.not_measured),
         costs=MappingProxyType(
             {name: Cost(code=table.code, libraries=table.libraries) for name, table in costs.content.extension.items()}
         ),
     )
     _check(catalog, php, extensions, targets)
-    for name in catalog.costs:
-        _known(costs, ("extension", name), (name,), catalog.extensions)
+    _check_costs(catalog, costs)
     return catalog
 
 
@@ -153,6 +153,15 @@ def _check(
         _known(targets, ("target", target.name, "native_base"), (target.native_base,), catalog.bases)
     _known(php, ("default",), (catalog.default_php,), catalog.branches)
     _known(targets, ("default",), (catalog.default_target,), catalog.targets)
+
+
+def _check_costs(catalog: Catalog, file: files.CatalogFile[files.CostsFile]) -> None:
+    for name in catalog.costs:
+        _known(file, ("extension", name), (name,), catalog.extensions)
+    for name in catalog.not_measured:
+        _known(file, ("not_measured", name), (name,), catalog.extensions)
+        if name in catalog.costs:
+            raise file.mistake(("not_measured", name), "it was measured: it stands in [extension] too")
 
 
 def _check_extension(catalog: Catalog, file: files.CatalogFile[files.ExtensionsFile], extension: Extension) -> None:

@@ -159,6 +159,12 @@ def test_a_cost_of_nothing_known_is_named(change: Change) -> None:
     assert f"costs.toml, line {line(folder, 'costs.toml', 'cytpe')}: extension.cytpe: " in refused(folder)
 
 
+def test_what_was_measured_and_was_not_is_named(change: Change) -> None:
+    folder = change("costs.toml", "[not_measured]\n", '[not_measured]\nctype = "lazy"\n')
+    number = line(folder, "costs.toml", 'ctype = "lazy"')
+    assert f"costs.toml, line {number}: not_measured.ctype: it was measured" in refused(folder)
+
+
 def test_a_missing_key_is_named_with_the_line_of_its_table(change: Change) -> None:
     folder = change("extensions.toml", 'summary = "Metadata of pictures"\n', "")
     said = refused(folder)
