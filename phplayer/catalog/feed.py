@@ -64,12 +64,15 @@ def update(*, feed: str, today: dt.date, path: Path) -> tuple[Learned, ...]:
         BuildFailedError: it tells another checksum for a release that the catalogue or the file has.
 
     """
+    import httpx
+
     own = reading.read(files.FOLDER)
     try:
         known = reading.read(files.FOLDER, user=path)
     except PhplayerError:
         known = own
-    learned = tuple(_learned(known, _ask(feed, branch), branch) for branch in own.branches)
+    with httpx.Client(timeout=_TIMEOUT, follow_redirects=True) as client:
+        learned = tuple(_learned(known, _ask(client, feed, branch), branch) for branch in own.branches)
     source = f"release feed of {_host(feed)}, {today}"
     kept = {release.version: (release.sha256, release.origin) for release in known.releases}
     kept |= {item.version: (item.sha256, source) for item in learned if item.new}
@@ -85,12 +88,12 @@ def _host(url: str) -> str:
     return urlsplit(url).hostname or url
 
 
-def _ask(feed: str, branch: str) -> _Answer:
+def _ask(client: httpx.Client, feed: str, branch: str) -> _Answer:
     import httpx
 
     try:
         url = httpx.URL(feed).copy_merge_params({"json": "", "version": branch})
-        content = _content(url)
+        content = _content(client, url)
     except httpx.InvalidURL as error:
         raise UsageError(f"catalog.feed is {shown(feed)!r}, which is no URL.", remedy=_REMEDY) from error
     except httpx.HTTPStatusError as error:
@@ -109,12 +112,12 @@ def _ask(feed: str, branch: str) -> _Answer:
         ) from error
 
 
-def _content(url: httpx.URL) -> bytes:
+def _content(client: httpx.Client, url: httpx.URL) -> bytes:
     """Return what the feed answers, and no more than a feed would."""
     import httpx
 
     content = b""
-    with httpx.stream("GET", url, timeout=_TIMEOUT, follow_redirects=True) as answer:
+    with client.stream("GET", url) as answer:
         answer.raise_for_status()
         for chunk in answer.iter_bytes():
             content += chunk
