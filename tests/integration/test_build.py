@@ -185,7 +185,7 @@ def test_a_missing_compiler_or_header_names_the_package(tmp_path: Path) -> None:
             *(tmp_path / "status", SCRIPTS / "phplayer"),
         ],
         cwd=tmp_path,
-        env=os.environ | {"PHPLAYER_CACHE": str(tmp_path / "cache"), "PHPLAYER_BUILD_ENGINE": "host"},
+        env=os.environ | PINNED | {"PHPLAYER_CACHE": str(tmp_path / "cache"), "PHPLAYER_BUILD_ENGINE": "host"},
         capture_output=True,
         text=True,
         check=False,
