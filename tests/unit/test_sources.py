@@ -128,7 +128,8 @@ def test_a_mirror_that_does_not_end_is_left(mirror: str, monkeypatch: pytest.Mon
     assert caught.value.details[0] == "127.0.0.1: gives more than 0 MB"
 
 
-def test_what_may_be_secret_in_a_url_is_not_shown() -> None:
+def test_what_may_be_secret_in_a_url_is_not_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PHPLAYER_CACHE", str(tmp_path))
     url = "https://me:p@ss@nowhere.invalid:1/x.tgz?token=secret"
     assert sources.shown(url) == "https://nowhere.invalid:1/x.tgz?..."
     assert sources.shown("http://[") == "http://["
