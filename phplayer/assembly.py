@@ -5,6 +5,8 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from phplayer import __version__, bootstrap, elf, ini, libraries, licenses, rebinding
 from phplayer.catalog import libraries as own_libraries
 from phplayer.errors import BuildFailedError
@@ -54,7 +56,7 @@ def fill(
     rebound = rebinding.rebind(elf.files(tree), folders, target=runtime.target)
     ini.write(ini_files, tree)
     bootstrap.write(runtime.bootstrap, tree)
-    sources = tuple(_source(part.recipe) for part in parts if part.recipe.inputs)
+    sources = tuple(_source(part.recipe, runtime) for part in parts if part.recipe.inputs)
     records = tuple(_libraries(parts, grafted))
     components = {*(source.name for source in sources), *(record.package for record in records)}
     licenses.write([part.licenses for part in parts], tree, components=components)
@@ -78,9 +80,20 @@ def fill(
     )
 
 
-def _source(recipe: Recipe) -> SourceRecord:
+def _source(recipe: Recipe, runtime: Runtime) -> SourceRecord:
     source = recipe.inputs[0].source
-    return SourceRecord(name=recipe.name, version=str(source.version), sha256=source.sha256)
+    record = SourceRecord(name=recipe.name, version=str(source.version), sha256=source.sha256)
+    if recipe.is_library:
+        library = own_libraries.load()[recipe.name]
+        patched = library.patches.debian_path.rpartition("/")[2] if library.patches else ""
+        return msgspec.structs.replace(
+            record,
+            license=library.license,
+            patches=library.patch_names,
+            patches_from=patched.partition(".debian.tar")[0],
+        )
+    known = {extension.name: extension.license for extension in runtime.extensions if extension.shared}
+    return msgspec.structs.replace(record, license=known.get(recipe.name, runtime.release.license))
 
 
 def _libraries(parts: Sequence[Compiled], grafted: Collection[str]) -> Iterator[LibraryRecord]:

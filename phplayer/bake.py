@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from phplayer import catalog, recipe
 from phplayer import compile as compiling
@@ -110,6 +111,11 @@ def _part(part: Recipe, given_on: Mapping[str, Sequence[str]]) -> Iterator[str]:
             raise UsageError(
                 f"The source of {part.name} is a file of this machine, which another one does not have.",
                 remedy="Give it as a URL.",
+            )
+        if "@" in urlsplit(source.urls[0]).netloc:
+            raise UsageError(
+                f"The URL of the source of {part.name} holds a password, which would stand in the file.",
+                remedy="Give it as a URL without, or as a file and compile here.",
             )
         yield f"ADD --checksum=sha256:{source.sha256} --chown={owner} {source.urls[0]} {folder}/{each.name}"
     for need in part.needs:

@@ -18,10 +18,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, TextIO
 
-from phplayer import cache, resources, sources
+from phplayer import cache, extension_sources, resources, sources
 from phplayer.errors import BuildFailedError
 from phplayer.events import Noted, PhaseAdvanced, PhaseFinished, PhaseStarted
 from phplayer.layer import LibraryRecord
+from phplayer.runtime import ExtensionSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -231,6 +232,8 @@ class _Run:
         for number, each in enumerate(self.recipe.inputs):
             file = given if number == 0 else None
             source = sources.fetch(each.source, file=file, subject=self.subject, listener=self.listener)
+            if isinstance(each.source, ExtensionSource):  # anybody's, where the user gives a URL
+                extension_sources.config_folder(source, each.source)
             self.workspace.put(source, each.name)
         for need in needs:
             for name in need.recipe.given_on:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import lzma
 import re
-import tarfile
-import zlib
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from phplayer import sources
+from phplayer import sources, tarball
 from phplayer.errors import BuildFailedError, UsageError
 from phplayer.runtime import ExtensionSource
 
@@ -64,7 +61,9 @@ def _source(name: str, text: str, relative_to: Path) -> ExtensionSource:
     place, sha256 = match["place"], (match["sha256"] or "").lower()
     if _is_url(place):
         if not sha256:
-            raise UsageError(f"The source {place} of {name!r} has no SHA-256 that could be checked.", remedy=_FORM)
+            raise UsageError(
+                f"The source {sources.shown(place)} of {name!r} has no SHA-256 that could be checked.", remedy=_FORM
+            )
         return _pinned(name, sha256=sha256, urls=(place,))
     if "://" in place:
         scheme = urlsplit(place).scheme
@@ -82,29 +81,31 @@ def _pinned(name: str, *, sha256: str, urls: tuple[str, ...] = (), file: Path | 
     return ExtensionSource(name=name, version="", sha256=sha256, urls=urls, debian_path="", folder="", file=file)
 
 
-def config_folder(tarball: Path, source: ExtensionSource) -> str:
+def config_folder(path: Path, source: ExtensionSource) -> str:
     """Return the folder of the tarball in which phpize is to be run, "" for its top.
 
     Raises:
-        BuildFailedError: it is no tar archive, or none of its folders (not the named one) holds a config.m4.
+        BuildFailedError: it is no tar archive or a hostile one, or none of its folders (not the named one), or several
+            that are equally near its top, hold a config.m4.
 
     """
-    remedy = "Give the extension's release tarball: one with a config.m4, as pecl.php.net offers it."
-    try:
-        with tarfile.open(tarball) as archive:
-            names = [PurePosixPath(name) for name in archive.getnames()]
-    except (tarfile.TarError, OSError, EOFError, zlib.error, lzma.LZMAError) as error:
-        raise BuildFailedError(
-            f"{tarball}, the source of {source.name}, is not a whole tar archive.", remedy=remedy
-        ) from error
-    folders = {name.parent for name in names if name.name == _CONFIG}
+    folders = {file.parent for file in tarball.files(path, of=source.name) if file.name == _CONFIG}
     if source.folder:
         folders &= {PurePosixPath(source.folder)}
     if not folders:
         where = f" in {source.folder}" if source.folder else ""
-        raise BuildFailedError(f"{tarball}, the source of {source.name}, has no config.m4{where}.", remedy=remedy)
-    nearest = min(folders, key=lambda folder: (len(folder.parts), str(folder)))
-    return "" if nearest == PurePosixPath() else str(nearest)
+        raise BuildFailedError(
+            f"{path}, the source of {source.name}, has no config.m4{where}.",
+            remedy="Give the extension's release tarball: one with a config.m4, as pecl.php.net offers it.",
+        )
+    depth = min(len(folder.parts) for folder in folders)
+    nearest = sorted(str(folder) for folder in folders if len(folder.parts) == depth)
+    if len(nearest) > 1:
+        raise BuildFailedError(
+            f"{path}, the source of {source.name}, has several folders with a config.m4: {', '.join(nearest)}.",
+            remedy="Give a tarball of one extension.",
+        )
+    return "" if nearest == ["."] else nearest[0]
 
 
 def _is_url(place: str) -> bool:

@@ -89,6 +89,9 @@ class SourceRecord(_Struct, frozen=True, kw_only=True):
     name: str
     version: str
     sha256: str
+    license: str = ""  # SPDX expression, "" where it is not known
+    patches: tuple[str, ...] = ()  # applied to it
+    patches_from: str = ""  # Debian's source package that they are from: "curl_8.14.1-2+deb13u5"
 
 
 class LibraryRecord(_Struct, frozen=True, kw_only=True):

@@ -135,6 +135,7 @@ class Release:
     debian_path: str  # below a Debian mirror, "" where Debian has not the same bytes
     end_of_life: dt.date  # of its branch: from then on there are no security fixes
     tested: bool = False  # compiled and tested where phplayer is developed
+    license: str = ""  # SPDX expression
     origin: str = ""  # where the checksum is from
     name: str = "PHP"
     given_with: str = "--source FILE"
@@ -185,6 +186,7 @@ class Extension:
     zend_extension: bool  # where it takes flags, it is a shared object that php.ini loads as zend_extension
     shared: bool  # from PECL: compiled after PHP, by phpize, into a shared object of its own
     source: ExtensionSource | None  # of a shared one; None where the user has to give it
+    license: str = ""  # SPDX expression; "" of those that PHP bundles, and where it is not known
 
     def configure_flags(self, version: PhpVersion, among: Collection[str] = ()) -> tuple[str, ...]:
         """Return the flags that switch it on in this PHP version, with these other extensions beside it."""

@@ -8,6 +8,7 @@ version 5). Identifiers follow the purl specification: ``pkg:deb`` and ``pkg:rpm
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from phplayer.layer import RuntimeManifest
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from cyclonedx.model.component import Component
+    from cyclonedx.model.component import Component, Pedigree
     from cyclonedx.model.license import License
     from packageurl import PackageURL
 
@@ -32,7 +33,7 @@ BESIDE = {"runtime": "sbom.cdx.json", "vendor": "vendor.sbom.cdx.json"}
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://cyclonedx.org/phplayer")
 _DEB = "deb"
 _PURL_TYPES = {"apt": _DEB, "dnf": "rpm"}  # package manager -> type of its packages' purls
-_PHP_LICENSE = "PHP-3.01"
+_CVE = re.compile(r"CVE-\d{4}-\d{4,}")
 _PHP = "php"
 _STATIC = ".a"  # ends the name of a library that was compiled for the layer and linked into what needs it
 _PROPERTY = "phplayer:"
@@ -103,7 +104,7 @@ def _compiled_php(manifest: RuntimeManifest, source: SourceRecord | None, bundle
         ref=f"{_PHP}@{manifest.php}",
         purl=_generic(_PHP, manifest.php, checksum),
         sha256=checksum,
-        licenses=_licenses((_PHP_LICENSE,)),
+        licenses=_licenses((source.license,) if source and source.license else ()),
         cpe=f"cpe:2.3:a:php:php:{manifest.php}:*:*:*:*:*:*:*",
     )
     php.components.update(
@@ -121,8 +122,31 @@ def _from_source(kind: str, source: SourceRecord, *, namespace: str = "", files:
         ref=f"{namespace or 'source'}:{source.name}@{source.version}",
         purl=_generic(source.name, source.version, source.sha256, namespace),
         sha256=source.sha256,
+        licenses=_licenses((source.license,) if source.license else ()),
+        pedigree=_pedigree(source) if source.patches else None,
         facts={"file": files},
     )
+
+
+def _pedigree(source: SourceRecord) -> Pedigree:
+    """Tell the patches, and the vulnerabilities that they mend: those that their names hold."""
+    from cyclonedx.model import XsUri
+    from cyclonedx.model.component import Diff, Patch, PatchClassification, Pedigree
+    from cyclonedx.model.issue import IssueClassification, IssueType, IssueTypeSource
+
+    def issue(cve: str) -> IssueType:
+        nvd = IssueTypeSource(name="NVD", url=XsUri(f"https://nvd.nist.gov/vuln/detail/{cve}"))
+        return IssueType(type=IssueClassification.SECURITY, id=cve, source=nvd)
+
+    patches = (
+        Patch(
+            type=PatchClassification.BACKPORT,
+            diff=Diff(url=XsUri(f"debian/patches/{name}")),
+            resolves=[issue(cve) for cve in dict.fromkeys(_CVE.findall(name))],
+        )
+        for name in source.patches
+    )
+    return Pedigree(patches=patches, notes=f"Patches of Debian's source package {source.patches_from}.")
 
 
 def _from_distribution(name: str, version: str, files: Iterable[str], manifest: RuntimeManifest) -> Component:

@@ -24,6 +24,7 @@ _APT_HELPER = "/usr/lib/apt/apt-helper"
 _ATTEMPTS = 3  # per mirror; each goes on where the last one broke off
 _CONNECT_TIMEOUT = 8.0  # seconds
 _READ_TIMEOUT = 30.0  # seconds without a byte
+MOST_BYTES = 500_000_000  # of one download; PHP's tarball has 13 MB
 
 PHASE = "fetch source"
 
@@ -100,7 +101,7 @@ def _download(source: PinnedSource, kept: Path, *, subject: str, listener: Liste
     began, part = time.monotonic(), kept.with_suffix(".part")
     reasons: list[str] = []
     for url in source.urls:
-        host = urlsplit(url).hostname or url
+        host = urlsplit(url).hostname or shown(url)
         try:
             _from_url(url, part, subject=subject, listener=listener)
         except _UnavailableError as error:
@@ -115,7 +116,7 @@ def _download(source: PinnedSource, kept: Path, *, subject: str, listener: Liste
         return _keep(part, kept, source, origin="Debian archive", subject=subject, listener=listener, began=began)
     elsewhere = ""
     if source.given_with:
-        what = source.urls[0] if source.urls else "it"
+        what = shown(source.urls[0]) if source.urls else "it"
         elsewhere = f", or download {what} elsewhere and pass it with {source.given_with}"
     raise EnvironmentMissingError(
         f"The source of {title(source)} could not be fetched.",
@@ -151,7 +152,7 @@ def _from_url(url: str, part: Path, *, subject: str, listener: Listener) -> None
             except httpx.ConnectError as error:  # no route, no name: trying again at once changes nothing
                 raise _UnavailableError(f"cannot connect ({error})") from error
             except httpx.HTTPStatusError as error:
-                raise _UnavailableError(f"answered {error.response.status_code}") from error
+                raise _UnavailableError(f"answered {error.response.status_code}") from None  # it tells the whole URL
             except httpx.TransportError as error:
                 if attempt == _ATTEMPTS - 1:
                     raise _UnavailableError(f"broke off {_ATTEMPTS} times ({error})") from error
@@ -178,9 +179,20 @@ def _stream(client: object, url: str, part: Path, *, subject: str, listener: Lis
             for chunk in response.iter_raw():  # as it comes: a fixed chunk size would lose the last part of a cut
                 out.write(chunk)
                 done += len(chunk)
+                if done > MOST_BYTES:
+                    part.unlink()
+                    raise _UnavailableError(f"gives more than {MOST_BYTES // 1_000_000} MB")
                 listener(PhaseAdvanced(subject=subject, phase=PHASE, done=done, total=total, unit="bytes"))
         if total is not None and done < total:
             raise httpx.ReadError(f"{total - done} bytes are missing")
+
+
+def shown(url: str) -> str:
+    """Return a URL as a message may show it: a user name, a password and a query can be secrets."""
+    scheme, _, rest = url.partition("://")
+    host, slash, path = rest.partition("/")
+    kept, query, _ = f"{host.rpartition('@')[2]}{slash}{path}".partition("?")
+    return f"{scheme}://{kept}{'?...' if query else ''}"
 
 
 def debian_mirrors() -> tuple[str, ...]:

@@ -73,6 +73,7 @@ class Catalog:
     bases: Mapping[str, Base]
     targets: Mapping[str, Target]
     costs: Mapping[str, Cost]  # of the extensions that were measured
+    not_measured: Mapping[str, str]  # why the others were not; those that are always in have neither
     given: Mapping[str, ExtensionSource]  # extension -> the source that the project gives for it
 
     @property

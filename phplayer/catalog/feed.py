@@ -7,25 +7,30 @@ The feed answers ``?json&version=8.4`` with the newest release of that branch: `
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from phplayer.catalog import SHA256, files, reading
-from phplayer.errors import BuildFailedError, EnvironmentMissingError, UsageError
+from phplayer.errors import BuildFailedError, EnvironmentMissingError, PhplayerError, UsageError
 from phplayer.runtime import PhpVersion
+from phplayer.sources import shown
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
+
+    import httpx
 
     from phplayer.catalog import Catalog
     from phplayer.runtime import Release
 
 _TIMEOUT = 20.0  # seconds
+_MOST_BYTES = 1_000_000  # of an answer; one has some 2 kB
 _REMEDY = "Nothing was changed. A project can pin a release itself: php.version and php.sha256 in phplayer.toml."
 
 
@@ -46,21 +51,34 @@ class Learned:
 
     version: PhpVersion
     sha256: str
-    new: bool  # the catalogue did not have it, or only for who asks for it exactly
+    new: bool  # the catalogue did not have it
 
 
 def update(*, feed: str, today: dt.date, path: Path) -> tuple[Learned, ...]:
-    """Ask the feed for each branch and write the user's file; all or nothing.
+    """Ask the feed for each branch and add what is new to the user's file; all or nothing.
+
+    What an earlier call learned stays, for the projects that name it. A file that does not validate is written anew.
 
     Raises:
         EnvironmentMissingError: the feed cannot be reached or does not answer as one.
-        BuildFailedError: it tells another checksum for a release that the catalogue has.
+        BuildFailedError: it tells another checksum for a release that the catalogue or the file has.
 
     """
-    known = reading.read(files.FOLDER)
-    learned = tuple(_learned(known, _ask(feed, branch), branch) for branch in known.branches)
+    import httpx
+
+    own = reading.read(files.FOLDER)
+    try:
+        known = reading.read(files.FOLDER, user=path)
+    except PhplayerError:
+        known = own
+    with httpx.Client(timeout=_TIMEOUT, follow_redirects=True) as client:
+        learned = tuple(_learned(known, _ask(client, feed, branch), branch) for branch in own.branches)
     source = f"release feed of {_host(feed)}, {today}"
-    _write(path, [item for item in learned if item.new], source)
+    kept = {release.version: (release.sha256, release.origin) for release in known.releases}
+    kept |= {item.version: (item.sha256, source) for item in learned if item.new}
+    for release in own.releases:
+        del kept[release.version]
+    _write(path, kept)
     return learned
 
 
@@ -70,23 +88,42 @@ def _host(url: str) -> str:
     return urlsplit(url).hostname or url
 
 
-def _ask(feed: str, branch: str) -> _Answer:
+def _ask(client: httpx.Client, feed: str, branch: str) -> _Answer:
     import httpx
 
     try:
         url = httpx.URL(feed).copy_merge_params({"json": "", "version": branch})
-        answer = httpx.get(url, timeout=_TIMEOUT, follow_redirects=True)
-        answer.raise_for_status()
+        content = _content(client, url)
     except httpx.InvalidURL as error:
-        raise UsageError(f"catalog.feed is {feed!r}, which is no URL.", remedy=_REMEDY) from error
+        raise UsageError(f"catalog.feed is {shown(feed)!r}, which is no URL.", remedy=_REMEDY) from error
+    except httpx.HTTPStatusError as error:
+        raise EnvironmentMissingError(
+            f"The release feed {shown(feed)} cannot be had: it answered {error.response.status_code}.", remedy=_REMEDY
+        ) from None  # it tells the whole URL
     except httpx.HTTPError as error:
-        raise EnvironmentMissingError(f"The release feed {feed} cannot be had: {error}.", remedy=_REMEDY) from error
+        raise EnvironmentMissingError(
+            f"The release feed {shown(feed)} cannot be had: {str(error).rstrip('.')}.", remedy=_REMEDY
+        ) from error
     try:
-        return msgspec.json.decode(answer.content, type=_Answer)
+        return msgspec.json.decode(content, type=_Answer)
     except msgspec.MsgspecError as error:
         raise EnvironmentMissingError(
-            f"The release feed {feed} did not answer as one for PHP {branch}: {error}.", remedy=_REMEDY
+            f"The release feed {shown(feed)} did not answer as one for PHP {branch}: {error}.", remedy=_REMEDY
         ) from error
+
+
+def _content(client: httpx.Client, url: httpx.URL) -> bytes:
+    """Return what the feed answers, and no more than a feed would."""
+    import httpx
+
+    content = b""
+    with client.stream("GET", url) as answer:
+        answer.raise_for_status()
+        for chunk in answer.iter_bytes():
+            content += chunk
+            if len(content) > _MOST_BYTES:
+                raise httpx.ReadError(f"it gives more than {_MOST_BYTES // 1_000_000} MB")
+    return content
 
 
 def _learned(known: Catalog, answer: _Answer, branch: str) -> Learned:
@@ -112,12 +149,12 @@ def _learned(known: Catalog, answer: _Answer, branch: str) -> Learned:
     return Learned(version=version, sha256=sha256, new=newer)
 
 
-def _write(path: Path, learned: Sequence[Learned], source: str) -> None:
+def _write(path: Path, kept: Mapping[PhpVersion, tuple[str, str]]) -> None:
     """Write the file whole or not at all; what would not validate is never put in place."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text("".join(_lines(learned, source)), encoding="utf-8")
+        temporary.write_text("".join(_lines(kept)), encoding="utf-8")
         reading.user_releases(temporary, files.read(files.FOLDER / "php.toml", files.PhpFile))
         temporary.replace(path)
     except OSError as error:
@@ -129,11 +166,11 @@ def _write(path: Path, learned: Sequence[Learned], source: str) -> None:
             temporary.unlink()
 
 
-def _lines(learned: Sequence[Learned], source: str) -> Iterable[str]:
-    yield "# PHP releases that phplayer learned of by `phplayer catalog update`, which writes this file anew.\n"
-    if not learned:
+def _lines(kept: Mapping[PhpVersion, tuple[str, str]]) -> Iterable[str]:
+    yield "# PHP releases that phplayer learned of by `phplayer catalog update`, which writes this file.\n"
+    if not kept:
         yield "release = []\n"
-    for item in learned:
-        table: dict[str, Any] = {"version": str(item.version), "sha256": item.sha256, "from": source}
+    for version, (sha256, source) in sorted(kept.items()):
+        table = {"version": str(version), "sha256": sha256, "from": source}
         yield "\n[[release]]\n"
-        yield from (f'{key} = "{value}"\n' for key, value in table.items())
+        yield from (f"{key} = {json.dumps(value)}\n" for key, value in table.items())

@@ -62,6 +62,7 @@ class PhpFile(Struct, frozen=True, kw_only=True):
     """``php.toml``."""
 
     default: str
+    license: str
     mirrors: tuple[str, ...]
     branch: dict[str, BranchTable]
     release: tuple[ReleaseTable, ...]
@@ -87,6 +88,7 @@ class CostsFile(Struct, frozen=True, kw_only=True):
     base: str
     architecture: Architecture
     extension: dict[str, CostTable]
+    not_measured: dict[str, str]  # extension -> why
 
 
 class SourceTable(Struct, frozen=True, kw_only=True):
@@ -114,6 +116,7 @@ class ExtensionTable(Struct, frozen=True, kw_only=True):
     configured_until: str = ""
     zend_extension: bool = False
     pecl: bool = False
+    license: str = ""
     source: SourceTable | None = None
 
 

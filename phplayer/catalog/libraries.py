@@ -41,6 +41,7 @@ class LibraryTable(files.Struct, frozen=True, kw_only=True):
     """``[library.X]``."""
 
     archive: str
+    license: str
     bases: tuple[str, ...]
     needs: tuple[str, ...] = ()
     libraries: tuple[str, ...] = ()
@@ -76,6 +77,7 @@ class Library:
 
     name: str  # abstract, as extensions have it
     archive: str  # the static library
+    license: str  # SPDX expression
     bases: tuple[str, ...]  # where it stands for the base's own packages
     needs: tuple[str, ...]  # other libraries that are compiled here
     libraries: tuple[str, ...]  # abstract names of the base's libraries
@@ -111,12 +113,26 @@ def read(folder: Path) -> Mapping[str, Library]:
         for need in table.needs:
             if need not in file.content.library:
                 raise file.mistake((*key, "needs"), f"there is no [library.{need}]")
+        if name in _reached(file.content.library, table.needs):
+            raise file.mistake((*key, "needs"), "it needs itself, through what it needs")
         pinned: tuple[tuple[str, Any], ...] = (("source", table.source), ("patches", table.patches))
         for part, source in pinned:
             if source is not None and not re.fullmatch("[0-9a-f]{64}", source.sha256):
                 raise file.mistake((*key, part, "sha256"), "a SHA-256 has 64 hexadecimal digits")
     mirrors = file.content.mirrors
     return MappingProxyType({name: _library(name, table, mirrors) for name, table in file.content.library.items()})
+
+
+def _reached(tables: Mapping[str, LibraryTable], names: Iterable[str]) -> frozenset[str]:
+    """Return the names of these libraries and of all that they need."""
+    found: set[str] = set()
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            waiting.extend(tables[name].needs if name in tables else ())
+    return frozenset(found)
 
 
 def compiled_on(base: str, names: Iterable[str]) -> tuple[Library, ...]:
@@ -140,6 +156,7 @@ def _library(name: str, table: LibraryTable, mirrors: tuple[str, ...]) -> Librar
     return Library(
         name=name,
         archive=table.archive,
+        license=table.license,
         bases=table.bases,
         needs=table.needs,
         libraries=table.libraries,

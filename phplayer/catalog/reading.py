@@ -42,13 +42,13 @@ def read(folder: Path, *, user: Path | None = None) -> Catalog:
             {name: Target(name=name, **msgspec.structs.asdict(table)) for name, table in targets.content.target.items()}
         ),
         given=MappingProxyType({}),
+        not_measured=MappingProxyType(costs.content.not_measured),
         costs=MappingProxyType(
             {name: Cost(code=table.code, libraries=table.libraries) for name, table in costs.content.extension.items()}
         ),
     )
     _check(catalog, php, extensions, targets)
-    for name in catalog.costs:
-        _known(costs, ("extension", name), (name,), catalog.extensions)
+    _check_costs(catalog, costs)
     return catalog
 
 
@@ -64,7 +64,13 @@ def user_releases(path: Path, php: files.CatalogFile[files.PhpFile]) -> tuple[Re
 
 
 def _releases(file: files.CatalogFile[files.PhpFile]) -> tuple[Release, ...]:
-    return tuple(_release(file, number, table, file.content) for number, table in enumerate(file.content.release))
+    found: dict[PhpVersion, Release] = {}
+    for number, table in enumerate(file.content.release):
+        release = _release(file, number, table, file.content)
+        if release.version in found:
+            raise file.mistake(("release", str(number), "version"), f"PHP {release.version} stands here twice")
+        found[release.version] = release
+    return tuple(found.values())
 
 
 def _merged(own: tuple[Release, ...], users: tuple[Release, ...]) -> tuple[Release, ...]:
@@ -91,6 +97,7 @@ def _release(file: files.CatalogFile[Any], number: int, table: files.ReleaseTabl
         debian_path=table.debian,
         end_of_life=php.branch[version.branch].end_of_life,
         tested=table.tested,
+        license=php.license,
         origin=table.from_,
     )
 
@@ -148,6 +155,15 @@ def _check(
     _known(targets, ("default",), (catalog.default_target,), catalog.targets)
 
 
+def _check_costs(catalog: Catalog, file: files.CatalogFile[files.CostsFile]) -> None:
+    for name in catalog.costs:
+        _known(file, ("extension", name), (name,), catalog.extensions)
+    for name in catalog.not_measured:
+        _known(file, ("not_measured", name), (name,), catalog.extensions)
+        if name in catalog.costs:
+            raise file.mistake(("not_measured", name), "it was measured: it stands in [extension] too")
+
+
 def _check_extension(catalog: Catalog, file: files.CatalogFile[files.ExtensionsFile], extension: Extension) -> None:
     key = ("extension", extension.name)
     _known(file, (*key, "requires"), extension.requires, catalog.extensions)
@@ -155,6 +171,8 @@ def _check_extension(catalog: Catalog, file: files.CatalogFile[files.ExtensionsF
     _known(file, (*key, "conflicts"), extension.conflicts, catalog.extensions)
     for base in catalog.bases.values():
         _known(file, (*key, "libraries"), extension.libraries, base.packages, of=f"base {base.name}")
+    if extension.shared and not extension.license:
+        raise file.mistake((*key, "license"), "a PECL extension has one")
     if extension.source and not extension.shared:
         raise file.mistake((*key, "source"), "only a PECL extension has a source of its own")
     if extension.source and not SHA256.fullmatch(extension.source.sha256):

@@ -3,8 +3,8 @@
 Its document: ``versions`` (each ``version``, ``branch``, ``end_of_life``, ``default`` of its branch, whether phplayer
 was ``tested`` with it, ``sha256`` and where that is ``from``), ``extensions`` (each ``name``, ``summary``, ``source``
 (``php``, or ``pecl``), ``version``, ``requires``, ``since``, ``until``, ``always``, the ``sets`` that hold it, and
-``size``, its bytes by ``code`` and ``libraries``, null where it was not measured), ``sets`` of them, and ``targets``.
-``catalog update`` has ``file`` and ``versions``.
+``size``, its bytes by ``code`` and ``libraries``, null where it was not measured for the reason in ``not_measured``),
+``sets`` of them, and ``targets``. ``catalog update`` has ``file`` and ``versions``.
 """
 
 from __future__ import annotations
@@ -148,6 +148,7 @@ def _extensions(console: Console, known: Catalog) -> tuple[list[dict[str, Any]],
             "always": extension.always,
             "sets": [name for name, members in known.sets.items() if extension.name in members],
             "size": _size(known, extension),
+            "not_measured": known.not_measured.get(extension.name),
         }
         for extension in known.extensions.values()
     ]

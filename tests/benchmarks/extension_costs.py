@@ -1,21 +1,23 @@
 """What each extension costs: bytes of its own code and of the libraries that it brings.
 
-One compile with every extension is enough. An extension's code is what its object files add to the executable (text
-and data, without relocations); a PECL extension's is its stripped shared object. Its libraries are those whose symbols
-it uses, with all that those need; glibc and the compiler's runtimes are not counted. Libraries that phplayer compiles
-itself (``needs/`` beside the tree) count by their objects.
+An extension's code is what its object files add to the executable (text and data, without relocations); a PECL
+extension's is its stripped shared object. Its libraries are those whose symbols it uses, with all that those need;
+glibc and the compiler's runtimes are not counted. Libraries that phplayer compiles itself (``needs/`` beside the tree)
+count by their objects.
 
-    extension_costs.py [--root DIR] [--tree DIR] [--binary FILE] [--pecl DIR] [--write]
+    extension_costs.py [--extensions NAME,...] [--pecl DIR] [--root DIR --tree DIR [--binary FILE]] [--write]
 
-``--root`` is the system that it was compiled on (a chroot), ``--tree`` PHP's source tree there after make (made in a
-temporary folder when not given), ``--binary`` the linked php where it is not in that tree, ``--pecl`` a folder with
-NAME.so files; with ``--pecl`` and no ``--tree`` nothing is compiled and only those are measured. ``--write`` puts the
-result into costs.toml; other extensions' figures stay.
+Without more it compiles the object files of all extensions that php-src bundles and that this base has libraries for,
+in a temporary folder; with ``--extensions`` those alone. ``--pecl`` is a folder with NAME.so files. ``--tree`` is
+PHP's source tree after make, ``--root`` the system that this was made on (a chroot), ``--binary`` the linked php
+where it is not in that tree. ``--write`` puts the result into costs.toml: other extensions' figures stay, and what is
+measured now leaves ``[not_measured]``.
 """
 
 from __future__ import annotations
 
 import argparse
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -26,7 +28,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from phplayer import catalog, elf, recipe, sources
+from phplayer import catalog, elf, recipe, resources, sources
+from phplayer import compile as compiling
 from phplayer.catalog import files
 from phplayer.engines import host
 from phplayer.events import unheard
@@ -39,17 +42,9 @@ TARGET = KNOWN.target(KNOWN.default_target)
 NEVER = TARGET.glibc_sonames | TARGET.never_grafted
 
 
-def whole_runtime(base: catalog.Base) -> Runtime:
-    """PHP with every extension that it bundles and that this base has the libraries for."""
-    version = KNOWN.release(conftest.PHP).version
-    names = [
-        extension.name
-        for extension in KNOWN.extensions.values()
-        if not extension.shared and extension.offered_by(version)
-        if all(base.packages[library] for library in extension.libraries)
-    ]
+def runtime_of(names: Iterable[str]) -> Runtime:
     return KNOWN.runtime(
-        php=str(version),
+        php=conftest.PHP,
         extensions=names,
         target=TARGET.name,
         architecture=Architecture.of_this_machine(),
@@ -57,17 +52,50 @@ def whole_runtime(base: catalog.Base) -> Runtime:
     )
 
 
-def compiled(runtime: Runtime, base: catalog.Base, folder: Path) -> Path:
-    """Compile PHP in a folder and return its source tree."""
+def bundled_on(base: catalog.Base) -> list[str]:
+    """Every extension that PHP bundles and that this base has the libraries for."""
+    version = KNOWN.release(conftest.PHP).version
+    return [
+        extension.name
+        for extension in KNOWN.extensions.values()
+        if not extension.shared and not extension.always and extension.offered_by(version)
+        if all(base.packages[library] for library in extension.libraries)
+    ]
+
+
+def compiled(names: Iterable[str], engine: host.HostEngine, folder: Path) -> tuple[Path, Path]:
+    """Compile these extensions' object files. Return PHP's tree, and a file that is linked as php would be."""
+    names = list(names)
+    runtime = runtime_of(names)
+    plan = recipe.plan(runtime, engine.base)
+    engine.require(plan.packages)
+    own_libraries(plan, engine, folder)
     tarball = sources.fetch(runtime.release, file=None, subject="", listener=unheard)
     tree = folder / "php"
     tree.mkdir()
     subprocess.run(["tar", "-xJf", tarball, "-C", tree, "--strip-components=1"], check=True)
-    plan = recipe.plan(runtime, base)
-    environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", "CFLAGS": "-O2", "CXXFLAGS": "-O2"}
-    subprocess.run(["./configure", *plan.configure], cwd=tree, env=environment, check=True)
-    subprocess.run(["make", "-j2"], cwd=tree, env=environment, check=True)
-    return tree
+    configure = resources.template("build", "configure.sh")
+    subprocess.run(["sh", configure, *plan.configure], cwd=folder, check=True, stdout=sys.stderr)
+    lines = (line.partition("=") for line in (tree / "Makefile").read_text().splitlines())
+    variables = {name.strip(): value for name, equals, value in lines if equals}
+    wanted = tuple(f"ext/{name}/" for name in names)
+    objects = [each for each in variables["PHP_GLOBAL_OBJS"].split() if each.startswith(wanted)]
+    subprocess.run(["make", "-j2", *objects], cwd=tree, check=True, stdout=sys.stderr)
+    linked = folder / "linked.so"
+    places = [f"-L{place}" for place in folder.glob("needs/*/library/lib")]
+    flags = [flag for flag in variables["EXTRA_LIBS"].split() if flag.startswith("-l")]
+    subprocess.run(["cc", "-shared", "-o", linked, "-Wl,--no-as-needed", *places, *flags], cwd=tree, check=True)
+    return tree, linked
+
+
+def own_libraries(plan: recipe.Plan, engine: host.HostEngine, folder: Path) -> None:
+    """Put the libraries that phplayer compiles itself beside PHP's tree."""
+    names = [part.name for part in plan.parts]
+    parts = recipe.Plan(parts=plan.parts[: names.index(recipe.PHP)])
+    keys = compiling.keys_on(parts, engine)
+    with compiling.compile_all(parts, engine, keys, given={}, jobs=2, subject="", listener=unheard) as done:
+        for part in done:
+            shutil.copytree(part.folder / "library", folder / "needs" / part.recipe.name / "library")
 
 
 def output(*arguments: str | Path) -> str:
@@ -202,39 +230,44 @@ def stripped(module: Path) -> int:
         return Path(file.name).stat().st_size
 
 
-def written(runtime: Runtime, base: str, found: Mapping[str, tuple[int, int]]) -> str:
-    """Return costs.toml with these figures, its comment kept."""
+def written(base: str, found: Mapping[str, tuple[int, int]]) -> str:
+    """Return costs.toml with these figures, its comments kept."""
     comment = files.FOLDER.joinpath("costs.toml").read_text().partition("\n\n")[0]
-    head = f'php = "{runtime.php}"\nbase = "{base}"\narchitecture = "{runtime.architecture}"\n\n[extension]\n'
+    head = f'php = "{conftest.PHP}"\nbase = "{base}"\narchitecture = "{Architecture.of_this_machine()}"\n'
     lines = (
         f"{name} = {{ code = {code} }}\n" if not brought else f"{name} = {{ code = {code}, libraries = {brought} }}\n"
         for name, (code, brought) in sorted(found.items())
     )
-    return f"{comment}\n\n{head}{''.join(lines)}"
+    reasons = (f'{name} = "{reason}"\n' for name, reason in KNOWN.not_measured.items() if name not in found)
+    return f"{comment}\n\n{head}\n[extension]\n{''.join(lines)}\n[not_measured]\n{''.join(reasons)}"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
+    parser.add_argument("--extensions", type=lambda text: text.split(","))
     parser.add_argument("--root", type=Path, default=Path("/"))
     parser.add_argument("--tree", type=Path)
     parser.add_argument("--binary", type=Path)
     parser.add_argument("--pecl", type=Path)
     parser.add_argument("--write", action="store_true")
     arguments = parser.parse_args()
-    base = host.base_of_this_machine()
-    runtime = whole_runtime(base)
+    engine = host.HostEngine()
+    libraries = Libraries(arguments.root)
+    measured: dict[str, tuple[int, int]] = {}
     with tempfile.TemporaryDirectory() as temporary:
-        libraries = Libraries(arguments.root)
-        found = {name: (cost.code, cost.libraries) for name, cost in KNOWN.costs.items()}
-        if arguments.tree or not arguments.pecl:
-            tree = arguments.tree or compiled(runtime, base, Path(temporary))
-            found |= bundled_costs(tree, arguments.binary or tree / "sapi" / "cli" / "php", libraries)
+        if arguments.tree:
+            binary = arguments.binary or arguments.tree / "sapi" / "cli" / "php"
+            measured |= bundled_costs(arguments.tree, binary, libraries)
+        elif arguments.extensions or not arguments.pecl:
+            names = arguments.extensions or bundled_on(engine.base)
+            measured |= bundled_costs(*compiled(names, engine, Path(temporary)), libraries)
         if arguments.pecl:
-            found |= pecl_costs(arguments.pecl, libraries)
-    for name, (code, brought) in sorted(found.items(), key=lambda item: -sum(item[1])):
+            measured |= pecl_costs(arguments.pecl, libraries)
+    for name, (code, brought) in sorted(measured.items(), key=lambda item: -sum(item[1])):
         print(f"{name:14}{code / 1e6:8.2f} MB{brought / 1e6:9.2f} MB of libraries")
     if arguments.write:
-        (files.FOLDER / "costs.toml").write_text(written(runtime, base.name, found))
+        found = {name: (cost.code, cost.libraries) for name, cost in KNOWN.costs.items()} | measured
+        (files.FOLDER / "costs.toml").write_text(written(engine.base.name, found))
 
 
 if __name__ == "__main__":

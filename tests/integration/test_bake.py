@@ -135,3 +135,11 @@ def test_what_was_compiled_elsewhere_is_packed_without_a_compiler(
     assert broken.returncode == 2
     assert "extensions.tsv is missing" in broken.stderr
     assert "docker buildx bake" in broken.stderr
+
+
+def test_a_password_of_a_source_is_not_written_into_the_file(phplayer: Phplayer, tmp_path: Path) -> None:
+    source = f"tiny=https://me:secret@example.org/tiny.tgz@{'ab' * 32}"
+    done = phplayer("build", "--print-bake", "--extension-source", source, cwd=tmp_path, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "the source of tiny holds a password" in done.stderr
+    assert "secret" not in done.stderr

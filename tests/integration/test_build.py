@@ -244,6 +244,11 @@ def test_the_bill_of_materials_is_in_the_layers_and_beside_them(built: Built) ->
     listed = json.loads((built.dist / "sbom.cdx.json").read_bytes())["components"]
     files = {each["value"] for component in listed for each in component.get("properties", ())}
     assert files == {library.soname for library in manifest.libraries}
+    compiled = {component["name"]: component for component in listed}
+    for source in manifest.sources:
+        assert compiled[source.name]["licenses"], "what was compiled has its licence"
+    mended = {issue["id"] for patch in compiled["curl"]["pedigree"]["patches"] for issue in patch.get("resolves", ())}
+    assert mended, "and the vulnerabilities that patches mend"
 
 
 def test_sha256sum_finds_the_archives_as_they_were_built(built: Built) -> None:

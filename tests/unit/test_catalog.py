@@ -154,6 +154,13 @@ def test_the_end_of_a_branch_is_told_before_and_after_it() -> None:
     assert said(1) == f"PHP 8.4 gets no security fixes since {end}: move to a newer branch."
 
 
+def test_each_extension_was_measured_or_it_is_said_why_not() -> None:
+    known = catalog.load()
+    for name, extension in known.extensions.items():
+        told = [name in known.costs, bool(known.not_measured.get(name))]
+        assert told.count(True) == (0 if extension.always else 1), name
+
+
 def test_unknown_target_is_refused() -> None:
     with pytest.raises(UsageError, match="al2032"):
         catalog.load().target("al2032")

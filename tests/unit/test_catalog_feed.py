@@ -30,6 +30,10 @@ def answer(version: str, sha256: str = SHA) -> dict[str, Any]:
     return {"announcement": True, "date": "27 Aug 2026", "source": tarballs, "version": version}
 
 
+class Cut:
+    """An answer that breaks off."""
+
+
 class Feed(Handler):
     answers: ClassVar[dict[str, Any]] = {}
 
@@ -37,6 +41,19 @@ class Feed(Handler):
         query = parse_qs(urlsplit(self.path).query, keep_blank_values=True)
         assert "json" in query
         found = self.answers.get(query["version"][0])
+        moved = "/moved" in self.path or found == "again"
+        if moved:
+            self.send_response(302)
+            self.send_header("Location", self.path.replace("/moved", ""))
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        if isinstance(found, Cut):
+            self.send_response(200)
+            self.send_header("Content-Length", "1000")
+            self.end_headers()
+            self.wfile.write(b'{"version": "8.4.99", ')
+            return
         body = found if isinstance(found, bytes) else json.dumps(found).encode()
         self.send(404 if found is None else 200, body)
 
@@ -67,12 +84,46 @@ def test_new_releases_become_the_newest_of_their_branches(url: str, path: Path) 
     assert release.end_of_life == OWN.release("8.4").end_of_life
 
 
+def test_what_was_learned_before_stays_for_who_names_it(url: str, path: Path) -> None:
+    feed.update(feed=url, today=TODAY, path=path)
+    assert not any(item.new for item in feed.update(feed=url, today=TODAY, path=path))
+    Feed.answers["8.4"] = answer("8.4.100", "ef" * 32)
+    (learned,) = (item for item in feed.update(feed=url, today=TODAY + dt.timedelta(days=9), path=path) if item.new)
+    assert str(learned.version) == "8.4.100"
+    known = catalog.load()
+    assert str(known.release("8.4").version) == "8.4.100"
+    assert (known.release("8.4.99").sha256, known.release("8.4.99").origin) == (
+        SHA,
+        "release feed of 127.0.0.1, 2026-09-01",
+    )
+    Feed.answers["8.4"] = answer("8.4.100", "ab" * 32)
+    with pytest.raises(BuildFailedError, match=r"8\.4\.100 has the SHA-256 (ab)+; the catalogue knows another"):
+        feed.update(feed=url, today=TODAY, path=path)
+
+
 def test_known_releases_add_nothing(url: str, path: Path) -> None:
     for branch in OWN.branches:
         release = OWN.release(branch)
         Feed.answers[branch] = answer(str(release.version), release.sha256)
     assert not any(item.new for item in feed.update(feed=url, today=TODAY, path=path))
     assert catalog.load().releases == OWN.releases
+
+
+def test_a_feed_may_have_moved(url: str, path: Path) -> None:
+    assert feed.update(feed=f"{url}/moved", today=TODAY, path=path)
+    assert catalog.load().release("8.4").sha256 == SHA
+
+
+def test_a_password_in_the_url_is_shown_nowhere(url: str, path: Path) -> None:
+    secret = url.replace("://", "://me:secret@") + "?token=secret"
+    for found in (None, b"<html>", Cut()):
+        Feed.answers["8.2"] = found
+        with pytest.raises(EnvironmentMissingError) as caught:
+            feed.update(feed=secret, today=TODAY, path=path)
+        assert "secret" not in caught.value.message
+    Feed.answers["8.2"] = answer("8.2.99")
+    feed.update(feed=secret, today=TODAY, path=path)
+    assert "secret" not in path.read_text()
 
 
 def test_another_checksum_for_a_known_release_is_refused(url: str, path: Path) -> None:
@@ -94,6 +145,11 @@ def test_another_checksum_for_a_known_release_is_refused(url: str, path: Path) -
         (answer("8.4.99", 'x"\nversion = "'), "names no release"),
         ({"version": "8.4.99", "source": []}, "names no release"),
         ({"version": "8.4.99\n", "source": "all"}, "did not answer"),
+        (Cut(), "cannot be had: peer closed connection"),
+        (b"[" * 1_100_000, "cannot be had: it gives more than 1 MB"),
+        (b'{"version": "8.4.99", "source": [{"filename": "php-8.4.99.tar.xz", "sha256"', "did not answer"),
+        ("again", "cannot be had: Exceeded maximum allowed redirects"),
+        (b"[" * 100_000, "did not answer"),
     ],
 )
 def test_another_answer_changes_nothing(url: str, path: Path, found: object, said: str) -> None:

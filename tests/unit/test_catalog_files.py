@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from phplayer.catalog import files, reading
+from phplayer.catalog import files, libraries, reading
 from phplayer.errors import PhplayerError
 
 TEXT = """\
@@ -95,6 +95,7 @@ def line(folder: Path, name: str, text: str) -> int:
         ("php.toml", 'version = "8.3.33"', 'versoin = "8.3.33"', "release.3.versoin", "unknown field"),
         ("php.toml", 'version = "8.3.33"', 'version = "8.33"', "release.3.version", "not an exact PHP version"),
         ("php.toml", 'version = "8.3.33"', 'version = "9.0.1"', "release.3.version", "no [branch.'9.0']"),
+        ("php.toml", 'version = "8.5.9"', 'version =  "8.4.28"', "release.6.version", "PHP 8.4.28 stands here twice"),
         ("php.toml", 'sha256 = "e0', 'sha256 = "EZ', "release.0.sha256", "64 hexadecimal digits"),
     ],
 )
@@ -123,6 +124,7 @@ def test_a_mistake_is_named_with_its_line(change: Change, name: str, old: str, n
             "xmlreader -> xmlreader",
         ),
         ('requires = ["libxml"]', 'requires = ["xsl"]', "extension.dom.requires", "dom -> xsl -> dom"),
+        ('license = "PHP-3.01"', 'license = ""', "extension.amqp.license", "a PECL extension has one"),
         ('sha256 = "0cb', 'sha256 = "", #', "extension.amqp.source.sha256", "64 hexadecimal digits"),
     ],
 )
@@ -135,9 +137,32 @@ def test_what_does_not_fit_together_is_named_with_its_line(
     assert what in said
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "key", "what"),
+    [
+        ('needs = ["nghttp2"]', 'needs = ["nghttp3"]', "library.curl.needs", "no [library.nghttp3]"),
+        ('needs = ["libxml2"]', 'needs = ["libxslt"]', "library.libxslt.needs", "it needs itself"),
+        ('license = "blessing"', 'licence = "blessing"', "library.sqlite.licence", "unknown field"),
+        ('sha256 = "4fe', 'sha256 = "xfe', "library.libxml2.source.sha256", "64 hexadecimal digits"),
+    ],
+)
+def test_a_mistake_in_a_library_is_named_with_its_line(change: Change, old: str, new: str, key: str, what: str) -> None:
+    folder = change("libraries.toml", old, new)
+    with pytest.raises(PhplayerError) as caught:
+        libraries.read(folder)
+    assert f"libraries.toml, line {line(folder, 'libraries.toml', new)}: {key}: " in caught.value.message
+    assert what in caught.value.message
+
+
 def test_a_cost_of_nothing_known_is_named(change: Change) -> None:
     folder = change("costs.toml", "ctype = ", "cytpe = ")
     assert f"costs.toml, line {line(folder, 'costs.toml', 'cytpe')}: extension.cytpe: " in refused(folder)
+
+
+def test_what_was_measured_and_was_not_is_named(change: Change) -> None:
+    folder = change("costs.toml", "[not_measured]\n", '[not_measured]\nctype = "lazy"\n')
+    number = line(folder, "costs.toml", 'ctype = "lazy"')
+    assert f"costs.toml, line {number}: not_measured.ctype: it was measured" in refused(folder)
 
 
 def test_a_missing_key_is_named_with_the_line_of_its_table(change: Change) -> None:

@@ -48,6 +48,8 @@ def test_an_extension_tells_where_it_is_from_and_what_it_brings(capsys: pytest.C
     assert shown["imap"]["until"] == "8.3"
     assert shown["event"]["version"] is None
     assert shown["event"]["size"] is None
+    assert shown["event"]["not_measured"]
+    assert shown["curl"]["not_measured"] is None
     assert shown["curl"]["size"]["libraries"] > shown["curl"]["size"]["code"] > 0
 
 

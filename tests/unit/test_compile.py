@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
+import tarfile
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -12,8 +15,9 @@ from phplayer import compile as compiling
 from phplayer.compile import Compiled
 from phplayer.engines.host import HostEngine
 from phplayer.errors import BuildFailedError
-from phplayer.events import Event, Noted, PhaseFinished
-from phplayer.recipe import Plan
+from phplayer.events import Event, Noted, PhaseFinished, unheard
+from phplayer.recipe import Input, Plan
+from phplayer.runtime import ExtensionSource
 from tests.recipes import recipe
 
 SCRIPTS = {
@@ -108,3 +112,29 @@ def test_what_a_part_does_not_have_is_empty(engine: HostEngine) -> None:
     assert part.library_records() == ()
     assert part.pinned_symbols() == ()
     assert not part.licenses.exists()
+
+
+def test_a_hostile_source_of_an_extension_is_refused_before_it_is_unpacked(engine: HostEngine, tmp_path: Path) -> None:
+    """However it came: a URL's content is known only now."""
+    with tarfile.open(tmp_path / "x.tgz", "w:gz") as archive:
+        archive.addfile(tarfile.TarInfo("x/config.m4"))
+        archive.addfile(tarfile.TarInfo("../outside"))
+    source = ExtensionSource(
+        name="x",
+        version="",
+        sha256=hashlib.sha256((tmp_path / "x.tgz").read_bytes()).hexdigest(),
+        urls=("https://example.org/x.tgz",),
+        debian_path="",
+        folder="",
+    )
+    part = dataclasses.replace(recipe("x", steps=["library"]), inputs=(Input(name="source.tar", source=source),))
+    plan = Plan(parts=(part,))
+    given = {"x": tmp_path / "x.tgz"}
+    with (
+        pytest.raises(BuildFailedError, match=r"holds '\.\./outside', which would lie outside"),
+        compiling.compile_all(
+            plan, engine, compiling.keys_on(plan, engine), given=given, jobs=1, subject="test", listener=unheard
+        ),
+    ):
+        pass
+    assert not list(cache.folder("work").glob("*/source.tar"))

@@ -1,22 +1,24 @@
 from __future__ import annotations
 
+import bz2
 import hashlib
 import io
 import tarfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
-from phplayer import catalog, extension_sources, matrix, pins
+from phplayer import catalog, extension_sources, matrix, pins, tarball
 from phplayer.errors import BuildFailedError, UsageError
 from phplayer.settings import Settings
 
 SHA = "ab" * 32
 
 
-def tarball(path: Path, *names: str) -> Path:
-    with tarfile.open(path, "w:gz") as archive:
+def archived(path: Path, *names: str, mode: Literal["w:gz", "w:xz"] = "w:gz") -> Path:
+    with tarfile.open(path, mode) as archive:
         for name in names:
             archive.addfile(tarfile.TarInfo(name), io.BytesIO())
     return path
@@ -40,7 +42,7 @@ def test_files_are_relative_to_where_the_option_is_given(tmp_path: Path) -> None
 
 
 def test_a_url_is_pinned_and_a_file_is_what_it_is_now(tmp_path: Path) -> None:
-    file = tarball(tmp_path / "event.tgz", "package.xml", "event-3.1.4/config.m4")
+    file = archived(tmp_path / "event.tgz", "package.xml", "event-3.1.4/config.m4")
     found = extension_sources.parse(
         {"Event": "event.tgz", "grpc": f"https://example.org/grpc.tgz@sha256:{SHA}"}, relative_to=tmp_path
     )
@@ -55,6 +57,7 @@ def test_a_url_is_pinned_and_a_file_is_what_it_is_now(tmp_path: Path) -> None:
     ("place", "said"),
     [
         ("https://example.org/x.tgz", "has no SHA-256 that could be checked"),
+        ("https://me:secret@example.org/x.tgz", "The source https://example.org/x.tgz of"),
         ("ftp://example.org/x.tgz@" + SHA, "cannot fetch ftp:// sources"),
         ("nowhere.tgz", "There is no file"),
         ("https://example.org/x.tgz@1234", "has no SHA-256 that could be checked"),
@@ -80,18 +83,18 @@ def test_a_name_that_is_none_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_wrong_checksum_is_refused(tmp_path: Path) -> None:
-    file = tarball(tmp_path / "event.tgz", "config.m4")
+    file = archived(tmp_path / "event.tgz", "config.m4")
     with pytest.raises(BuildFailedError, match=f"it should be {SHA}"):
         extension_sources.parse({"event": f"event.tgz@{SHA}"}, relative_to=tmp_path)
     assert extension_sources.parse({"event": f"event.tgz@{sha256(file)}"}, relative_to=tmp_path)
 
 
 def test_what_is_no_extension_is_refused(tmp_path: Path) -> None:
-    tarball(tmp_path / "library.tgz", "lib-1/configure")
+    archived(tmp_path / "library.tgz", "lib-1/configure")
     with pytest.raises(BuildFailedError, match=r"the source of event, has no config\.m4\."):
         extension_sources.parse({"event": "library.tgz"}, relative_to=tmp_path)
     (tmp_path / "text.tgz").write_text("<html>not found</html>")
-    whole = tarball(tmp_path / "whole.tgz", *(f"{n}/config.m4" for n in range(500))).read_bytes()
+    whole = archived(tmp_path / "whole.tgz", *(f"{n}/config.m4" for n in range(500))).read_bytes()
     (tmp_path / "cut.tgz").write_bytes(whole[: len(whole) // 2])
     for name in ("text.tgz", "cut.tgz"):
         with pytest.raises(BuildFailedError, match=r"the source of event, is not a whole tar archive\.$"):
@@ -108,15 +111,79 @@ def test_what_is_no_extension_is_refused(tmp_path: Path) -> None:
     ],
 )
 def test_the_folder_to_compile_is_found(tmp_path: Path, names: tuple[str, ...], folder: str) -> None:
-    file = tarball(tmp_path / "x.tgz", *names)
+    file = archived(tmp_path / "x.tgz", *names)
     source = extension_sources.parse({"x": "x.tgz"}, relative_to=tmp_path)["x"]
     assert extension_sources.config_folder(file, source) == folder
+
+
+def entry(name: str, kind: bytes = tarfile.REGTYPE, target: str = "", size: int = 0) -> tarfile.TarInfo:
+    member = tarfile.TarInfo(name)
+    member.type, member.linkname, member.size = kind, target, size
+    return member
+
+
+LINK, HARD = tarfile.SYMTYPE, tarfile.LNKTYPE
+
+
+@pytest.mark.parametrize(
+    ("entries", "said"),
+    [
+        ([entry("../x")], "holds '../x', which would lie outside of its folder"),
+        ([entry("x/../../y")], "holds 'x/../../y', which would lie outside"),
+        ([entry("/etc/cron.d/x")], "holds '/etc/cron.d/x', which would lie outside"),
+        ([entry("x/a", LINK, "/etc")], "holds the link 'x/a' to '/etc', outside of its folder"),
+        ([entry("x/a", LINK, "../../etc")], "holds the link 'x/a' to '../../etc', outside"),
+        ([entry("x/a", HARD, "../etc/passwd")], "holds the link 'x/a' to '../etc/passwd', outside"),
+        ([entry("x/y/a", LINK, "../.."), entry("b", LINK, "x/y/a/../etc")], "holds the link 'b' to 'x/y/a/../etc'"),
+        ([entry("x/a", LINK, "."), entry("x/a/b")], "holds 'x/a/b' below a link"),
+        ([entry("x/a", tarfile.CHRTYPE)], "holds the device or pipe 'x/a'"),
+        ([entry("x/a", tarfile.FIFOTYPE)], "holds the device or pipe 'x/a'"),
+        ([entry("x/a", size=10**12)], "unpacks to more than 1000 MB"),
+        ([entry("y/config.m4")], "has several folders with a config.m4: x, y."),
+    ],
+)
+def test_a_hostile_archive_is_refused_before_it_is_unpacked(
+    tmp_path: Path, entries: list[tarfile.TarInfo], said: str
+) -> None:
+    with tarfile.open(tmp_path / "x.tgz", "w:gz", format=tarfile.GNU_FORMAT) as archive:
+        archive.addfile(entry("x/config.m4"))
+        for each in entries:
+            archive.addfile(each)
+    with pytest.raises(BuildFailedError) as caught:
+        extension_sources.parse({"x": "x.tgz"}, relative_to=tmp_path)
+    assert f"x.tgz, the source of x, {said}" in caught.value.message
+    assert caught.value.remedy
+
+
+def test_what_decompresses_to_too_much_is_refused_however_it_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tarball, "MOST_BYTES", 1_000_000)
+    monkeypatch.setattr(tarball, "MOST_FILES", 1000)
+    zeros = io.BytesIO(bytes(300_000))
+    with tarfile.open(tmp_path / "bytes.tgz", "w:gz") as archive:
+        for number in range(4):
+            zeros.seek(0)
+            archive.addfile(entry(f"x/{number}", size=300_000), zeros)
+    archived(tmp_path / "files.tar.xz", *(f"x/{number}" for number in range(1001)), mode="w:xz")
+    header = tarfile.TarInfo("x" * 2_000_000).tobuf(tarfile.PAX_FORMAT)
+    (tmp_path / "header.tar.bz2").write_bytes(bz2.compress(header))
+    for name in ("bytes.tgz", "files.tar.xz", "header.tar.bz2"):
+        with pytest.raises(BuildFailedError, match=r"unpacks to more than 1 MB or 1000 files"):
+            extension_sources.parse({"x": name}, relative_to=tmp_path)
+
+
+def test_links_within_the_archive_are_no_matter(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "x.tar", "w") as archive:
+        for each in (entry("x/config.m4"), entry("x/a/b", LINK, "../config.m4"), entry("x/c", HARD, "x/config.m4")):
+            archive.addfile(each)
+    assert extension_sources.parse({"x": "x.tar"}, relative_to=tmp_path)
 
 
 def test_a_folder_that_the_catalogue_names_must_be_there(tmp_path: Path) -> None:
     source = catalog.load().extensions["redis"].source
     assert source is not None
-    file = tarball(tmp_path / "x.tgz", "redis-1/config.m4")
+    file = archived(tmp_path / "x.tgz", "redis-1/config.m4")
     with pytest.raises(BuildFailedError, match=rf"has no config\.m4 in redis-{source.version}"):
         extension_sources.config_folder(file, source)
 
@@ -130,7 +197,7 @@ def resolve(root: Path, **values: object) -> Mapping[str, object]:
 
 
 def test_a_source_adds_its_extension(tmp_path: Path) -> None:
-    tarball(tmp_path / "own.tgz", "own/config.m4")
+    archived(tmp_path / "own.tgz", "own/config.m4")
     own = resolve(tmp_path, php__extension_sources={"own": "own.tgz"}, php__extensions=("minimal",))["own"]
     assert getattr(own, "shared", None) is True
     event = resolve(tmp_path, php__extension_sources={"event": f"https://example.org/e.tgz@{SHA}"})["event"]

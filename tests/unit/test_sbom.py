@@ -6,13 +6,27 @@ from typing import Any
 import msgspec
 import pytest
 from cyclonedx.schema import SchemaVersion
+from cyclonedx.spdx import is_expression
 from cyclonedx.validation.json import JsonStrictValidator
 
 from phplayer import catalog, sbom
+from phplayer.catalog import libraries
 from phplayer.layer import LibraryRecord, Manifest, SourceRecord
 from tests import layers
 
-OWN = SourceRecord(name="curl", version="8.14.1", sha256="c" * 64)
+OWN = SourceRecord(
+    name="curl",
+    version="8.14.1",
+    sha256="c" * 64,
+    license="curl",
+    patches=(
+        "CVE-2026-1_CVE-2025-14524.patch",
+        "CVE-2026-1965_1.patch",
+        "cookie.patch",
+        "CVE-2026-11822_CVE-2026-11824",
+    ),
+    patches_from="curl_8.14.1-2+deb13u5",
+)
 
 
 def runtime(distribution: str = "debian-12") -> Manifest:
@@ -20,8 +34,8 @@ def runtime(distribution: str = "debian-12") -> Manifest:
         layers.runtime_manifest(),
         extensions={"core": "8.4.24", "curl": "8.4.24", "redis": "6.1.0"},
         sources=(
-            SourceRecord(name="php", version="8.4.24", sha256="a" * 64),
-            SourceRecord(name="redis", version="6.1.0", sha256="b" * 64),
+            SourceRecord(name="php", version="8.4.24", sha256="a" * 64, license="PHP-3.01 AND Zend-2.0"),
+            SourceRecord(name="redis", version="6.1.0", sha256="b" * 64, license="PHP-3.01"),
             OWN,
         ),
         libraries=(
@@ -61,6 +75,39 @@ def test_what_was_compiled_has_its_checksum_and_its_kind() -> None:
     assert [each["name"] for each in found["php"]["components"]] == ["ext-core", "ext-curl"]
     assert found["redis"]["purl"] == f"pkg:generic/pecl/redis@6.1.0?checksum=sha256:{'b' * 64}"
     assert found["curl"]["purl"] == f"pkg:generic/curl@8.14.1?checksum=sha256:{'c' * 64}"
+
+
+def test_what_was_compiled_has_its_licence() -> None:
+    found = components(runtime())
+    assert found["php"]["licenses"] == [{"expression": "PHP-3.01 AND Zend-2.0"}]
+    assert found["redis"]["licenses"] == [{"license": {"id": "PHP-3.01"}}]
+    assert found["curl"]["licenses"] == [{"license": {"id": "curl"}}]
+
+
+def test_patches_and_what_they_mend_are_the_pedigree_of_a_library() -> None:
+    """So that a scanner does not report what is mended."""
+    found = components(runtime())
+    assert "pedigree" not in found["redis"]
+    pedigree = found["curl"]["pedigree"]
+    assert pedigree["notes"] == "Patches of Debian's source package curl_8.14.1-2+deb13u5."
+    mended = {
+        patch["diff"]["url"].removeprefix("debian/patches/"): [issue["id"] for issue in patch.get("resolves", ())]
+        for patch in pedigree["patches"]
+    }
+    assert mended == {
+        "CVE-2026-1_CVE-2025-14524.patch": ["CVE-2025-14524"],
+        "CVE-2026-1965_1.patch": ["CVE-2026-1965"],
+        "cookie.patch": [],
+        "CVE-2026-11822_CVE-2026-11824": ["CVE-2026-11822", "CVE-2026-11824"],
+    }
+
+
+def test_every_licence_of_the_catalogue_is_an_spdx_expression() -> None:
+    known = catalog.load()
+    extensions = {name: each.license for name, each in known.extensions.items() if each.shared}
+    own = {name: each.license for name, each in libraries.load().items()}
+    for name, license_ in {"php": known.releases[0].license, **extensions, **own}.items():
+        assert is_expression(license_), f"{name}: {license_!r}"
 
 
 def test_libraries_name_the_package_of_the_distribution() -> None:

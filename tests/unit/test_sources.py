@@ -119,3 +119,21 @@ def test_no_network_names_every_reason(mirror: str) -> None:
         fetch(release("http://127.0.0.1:1/php.tar.xz"))
     assert "cannot connect" in caught.value.details[0]
     assert "Debian archive" in caught.value.details[1]
+
+
+def test_a_mirror_that_does_not_end_is_left(mirror: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "MOST_BYTES", 100_000)
+    with pytest.raises(EnvironmentMissingError) as caught:
+        fetch(release(mirror))
+    assert caught.value.details[0] == "127.0.0.1: gives more than 0 MB"
+
+
+def test_what_may_be_secret_in_a_url_is_not_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PHPLAYER_CACHE", str(tmp_path))
+    url = "https://me:p@ss@nowhere.invalid:1/x.tgz?token=secret"
+    assert sources.shown(url) == "https://nowhere.invalid:1/x.tgz?..."
+    assert sources.shown("http://[") == "http://["
+    with pytest.raises(EnvironmentMissingError) as caught:
+        fetch(release("http://me:secret@127.0.0.1:1/php.tar.xz?token=secret"))
+    assert "download http://127.0.0.1:1/php.tar.xz?... elsewhere" in caught.value.remedy
+    assert "secret" not in "".join((caught.value.message, caught.value.remedy, *caught.value.details))
