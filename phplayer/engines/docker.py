@@ -134,6 +134,5 @@ class DockerEngine:
             sorted(missing),
             self._architecture,
             self._listener,
-            on_top=bool(self._toolchains),
         )
         return self._toolchains[wanted]

@@ -103,6 +103,11 @@ class DockerBed:
             "ps", "-a", "--filter", "label=phplayer", "--format", "{{.Names}} {{.Status}}"
         ).stdout.splitlines()
 
+    def unnamed_images(self) -> list[str]:
+        """Return the images that phplayer began."""
+        filters = ("--filter", "dangling=true", "--filter", "label=phplayer")
+        return self.docker("images", "-q", *filters).stdout.split()
+
     def clear(self) -> None:
         """Remove the containers that phplayer made."""
         for line in self.ours():
@@ -157,7 +162,8 @@ def install(programs: dict[str, str]) -> None:
     missing = [package for program, package in programs.items() if shutil.which(program) is None]
     if missing:
         assert os.geteuid() == 0, f"these tests take root, and: apt-get install {' '.join(missing)}"
-        _quietly(["apt-get", "install", "-y", "--no-install-recommends", *missing])
+        options = ("-o", "DPkg::Lock::Timeout=600", "-y", "--no-install-recommends")  # somebody else may be installing
+        _quietly(["apt-get", "install", *options, *missing])
 
 
 def _unmount_below(folder: Path) -> None:
