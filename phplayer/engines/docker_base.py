@@ -15,11 +15,13 @@ from phplayer.engines.docker_container import read_file, scratch
 from phplayer.engines.docker_daemon import PLATFORMS, Daemon, refused
 from phplayer.errors import EnvironmentMissingError, PhplayerError
 from phplayer.events import PhaseFinished, PhaseStarted
+from phplayer.runtime import Architecture
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from phplayer.catalog import Base
     from phplayer.events import Listener
-    from phplayer.runtime import Architecture
 
 _BY_PLATFORM = "1.49"  # version of the API in which an image is looked at by platform
 _DIGITS = 12  # of a digest that a name has
@@ -48,11 +50,13 @@ def base_image(daemon: Daemon, reference: str, architecture: Architecture, liste
 
     """
     digest = hashlib.sha256(reference.encode()).hexdigest()[:_DIGITS]
-    held = f"{HELD}:{architecture}-{digest}"
+    held = {each: f"{HELD}:{each}-{digest}" for each in Architecture}
     with cache.lock(f"pull-{digest}"):
-        identity = local(daemon, reference, architecture) or local(daemon, held, architecture)
+        identity = local(daemon, reference, architecture) or local(daemon, held[architecture], architecture)
         if identity is None:
             there = _inspect(daemon, reference, architecture)
+            if there is not None and "@" in reference:
+                _let_go(daemon, reference, there, held)
             _pull(daemon, reference, architecture, listener, there=_architecture(there))
             found = _inspect(daemon, reference, architecture)
             if found is None or found["Architecture"] != PLATFORMS[architecture]:
@@ -62,7 +66,7 @@ def base_image(daemon: Daemon, reference: str, architecture: Architecture, liste
                     remedy=f"Name an image that is {architecture} with --base-image.",
                 )
             identity = str(found["Id"])
-            _hold(daemon, identity, held)
+            _hold(daemon, identity, held[architecture])
             if there is not None and "@" not in reference:
                 _hold(daemon, there["Id"], reference)
     return BaseImage(reference=reference, identity=identity)
@@ -161,6 +165,18 @@ def _hold(daemon: Daemon, identity: str, name: str) -> None:
     repository, tag = parse_repository_tag(name)
     with daemon.asked_to(f"name an image {name}"):
         daemon.api.tag(identity, repository, tag)
+
+
+def _let_go(daemon: Daemon, reference: str, there: dict[str, Any], held: Mapping[Architecture, str]) -> None:
+    """Take a digest from the image of another architecture, which is held instead.
+
+    A daemon gives the digest of an index to one of its images, and refuses to pull another one by it.
+    """
+    for architecture, name in held.items():
+        if there["Architecture"] == PLATFORMS[architecture]:
+            _hold(daemon, there["Id"], name)
+            with daemon.asked_to(f"take {reference} from an image"):
+                daemon.api.remove_image(reference)
 
 
 def _pull(daemon: Daemon, reference: str, architecture: Architecture, listener: Listener, *, there: str) -> None:

@@ -6,11 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from phplayer.engines import docker_base, docker_daemon, docker_leftovers
+from phplayer.engines.docker_base import base_image
+from phplayer.engines.docker_daemon import Daemon
 from phplayer.errors import EnvironmentMissingError
-from phplayer.events import Event, PhaseStarted
+from phplayer.events import Event, PhaseStarted, unheard
 from phplayer.runtime import Architecture
 from tests.integration import standin
 from tests.integration.docker_bed import NATIVE, DockerBed
+from tests.integration.registry import registry
 
 pytestmark = pytest.mark.usefixtures("daemon")
 
@@ -68,3 +72,65 @@ def test_an_architecture_that_is_not_emulated_is_refused_with_the_fix(bed: Docke
     native = Architecture.of_this_machine()
     with pytest.raises(EnvironmentMissingError, match=f"is for {FOREIGN} in the Docker daemon, not for {native}, and"):
         standin.engine("phplayer-bed:foreign")
+
+
+# -- one name, several architectures -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def daemon_holding_none() -> Daemon:
+    """The daemon, without what a test that was cut off left."""
+    daemon = docker_daemon.connect()
+    sweep_held(daemon)
+    return daemon
+
+
+def test_the_architectures_of_one_name_do_not_replace_one_another(bed: DockerBed, daemon_holding_none: Daemon) -> None:
+    daemon = daemon_holding_none
+    with registry(tuple(docker_daemon.PLATFORMS.values())) as name:
+        reference = f"{name}:1"
+        first = {each: base_image(daemon, reference, each, unheard) for each in Architecture}
+    said: list[Event] = []
+    again = {each: base_image(daemon, reference, each, said.append) for each in Architecture}
+    assert again == first
+    assert said == [], "the registry is gone: nothing was pulled"
+    for architecture, image in first.items():
+        shown = bed.docker("image", "inspect", "--format", "{{.Architecture}}", image.identity).stdout.strip()
+        assert shown == docker_daemon.PLATFORMS[architecture]
+    named = bed.docker("image", "inspect", "--format", "{{.Id}}", reference).stdout.strip()
+    assert named == first[next(iter(Architecture))].identity, "a name stays with what it stood for"
+    assert not [each for each in docker_leftovers.find(daemon) if each.name.startswith(docker_base.HELD)]
+    assert sweep_held(daemon) == len(Architecture)
+    bed.docker("rmi", reference)
+
+
+def sweep_held(daemon: Daemon) -> int:
+    """Remove the names that base images are held by, as ``clean --all`` does; return how many there were."""
+    found = docker_leftovers.find(daemon, everything=True)
+    return len(docker_leftovers.sweep(daemon, tuple(each for each in found if each.name.startswith(docker_base.HELD))))
+
+
+def test_the_digest_of_an_index_gives_each_architecture_its_image(bed: DockerBed, daemon_holding_none: Daemon) -> None:
+    daemon = daemon_holding_none
+    with registry(tuple(docker_daemon.PLATFORMS.values())) as name:
+        pulled = bed.docker("pull", f"{name}:1").stdout
+        (digest,) = (line.removeprefix("Digest: ") for line in pulled.splitlines() if line.startswith("Digest: "))
+        bed.docker("rmi", f"{name}:1")
+        reference = f"{name}@{digest}"
+        identities = [base_image(daemon, reference, each, unheard).identity for each in (*Architecture, *Architecture)]
+    assert len(set(identities)) == len(Architecture)
+    assert sweep_held(daemon) == len(Architecture)
+    for identity in set(identities):
+        bed.docker("rmi", "-f", identity, check=False)  # the digest, if one has it still
+
+
+def test_a_registry_without_the_architecture_is_refused_naming_both(
+    bed: DockerBed, daemon_holding_none: Daemon
+) -> None:
+    daemon, native = daemon_holding_none, Architecture.of_this_machine()
+    with registry((NATIVE,)) as name:
+        base_image(daemon, f"{name}:1", native, unheard)
+        with pytest.raises(EnvironmentMissingError, match=f"is for {native} in the Docker daemon, not for {FOREIGN}"):
+            base_image(daemon, f"{name}:1", FOREIGN, unheard)
+    assert sweep_held(daemon) == 1
+    bed.docker("rmi", f"{name}:1")

@@ -11,8 +11,10 @@ import subprocess
 import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from docker import APIClient
 
 from phplayer import catalog, engines, recipe
 from phplayer.catalog import Base, libraries
@@ -21,6 +23,7 @@ from phplayer.engines import (
     EngineOptions,
     capacity,
     choose,
+    docker_base,
     docker_context,
     docker_daemon,
     docker_image,
@@ -28,8 +31,10 @@ from phplayer.engines import (
     docker_streams,
 )
 from phplayer.engines.docker_context import EndpointError
+from phplayer.engines.docker_daemon import Daemon
 from phplayer.errors import UsageError
 from phplayer.runtime import Architecture, BootstrapMode
+from tests.serving import Handler, serving
 
 KNOWN = catalog.load()
 DATA = Path(__file__).parent / "data"
@@ -285,3 +290,28 @@ def test_dockers_configuration_that_is_broken_is_named(tmp_path: Path, monkeypat
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(docker_daemon.DaemonMissingError, match=r"config\.json cannot be read"):
         docker_daemon.connect()
+
+
+# -- one name, several architectures -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("version", "expected"), [("1.49", list(Architecture)), ("1.41", [Architecture.X86_64])])
+def test_an_image_is_asked_for_by_its_architecture_where_a_name_holds_several(
+    version: str, expected: list[Architecture]
+) -> None:
+    """A daemon with containerd's image store: without a platform it tells of its own."""
+
+    class Daemons(Handler):
+        def get(self) -> None:
+            asked = parse_qs(urlsplit(self.path).query).get("platform", ['{"architecture": "amd64"}'])[0]
+            found = json.loads(asked)["architecture"]
+            self.send(200, json.dumps({"Id": f"sha256:{found}", "Architecture": found}).encode())
+
+    with serving(Daemons) as url:
+        api = APIClient(base_url=url.replace("http://", "tcp://"), version=version)
+        daemon = Daemon(
+            api=api, address=url, origin="", version="", platform="amd64", processors=1, memory=1_000_000_000
+        )
+        found = [each for each in Architecture if docker_base.local(daemon, "base:1", each)]
+        api.close()
+    assert found == expected
