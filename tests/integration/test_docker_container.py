@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from phplayer.engines import docker_daemon, docker_leftovers
+from phplayer.engines import EngineOptions, docker_container, docker_daemon, docker_leftovers
+from phplayer.engines.lines import LONGEST
 from phplayer.errors import BuildFailedError
-from phplayer.events import Event, Noted
+from phplayer.events import Event, Noted, unheard
 from tests.integration import standin
 from tests.integration.docker_bed import DockerBed
 from tests.recipes import recipe
@@ -36,6 +37,36 @@ def test_steps_run_as_nobody_without_network_and_their_lines_come_as_they_are_pr
     assert lines[-1][0] - lines[0][0] > 0.8
 
 
+def test_nothing_that_an_image_sets_takes_part(bed: DockerBed, tmp_path: Path) -> None:
+    image = "phplayer-bed:opinionated"
+    settings = "ENV CFLAGS=-Oburn PATH=/nowhere:/usr/bin:/bin:/usr/sbin:/sbin"
+    bed.build(image, tmp_path, f'FROM {bed.image()}\n{settings}\nWORKDIR /build\nENTRYPOINT ["/bin/false"]\n')
+    said: list[str] = []
+    with docker_container.workspace(
+        docker_daemon.connect(), image, "clean", options=EngineOptions(), ccache=("", ""), listener=unheard
+    ) as workspace:
+        workspace.run(["env"], environment={"PHPLAYER_JOBS": "3"}, on_line=said.append)
+    assert {line.partition("=")[0] for line in said} == {"PATH", "LC_ALL", "TZ", "HOME", "PHPLAYER_JOBS"}
+    assert "PHPLAYER_JOBS=3" in said
+    assert not any("/nowhere" in line for line in said)
+    bed.docker("rmi", image)
+
+
+def test_a_program_that_never_ends_its_line_does_not_fill_our_memory(bed: DockerBed) -> None:
+    engine = standin.engine(bed.image())
+    engine.require(())
+    longest = count = 0
+
+    def on_line(line: str) -> None:
+        nonlocal longest, count
+        longest, count = max(longest, len(line)), count + len(line)
+
+    with engine.workspace("endless", recipe()) as workspace:
+        script = "head -c 5000000 /dev/zero | tr '\\0' x; echo; echo last >&2; exit 3"
+        assert workspace.run(["sh", "-c", script], environment={}, on_line=on_line) == 3
+    assert (longest, count) == (LONGEST, 5_000_000 + len("last"))
+
+
 def test_what_steps_make_is_copied_out_as_it_is(bed: DockerBed, tmp_path: Path) -> None:
     script = (
         "mkdir -p tree/bin; echo x >tree/bin/php; chmod 755 tree/bin/php; ln -s php tree/bin/link; echo y >tree/z\n"
@@ -57,6 +88,8 @@ def test_what_steps_make_is_copied_out_as_it_is(bed: DockerBed, tmp_path: Path) 
 def test_limits_are_the_containers_and_decide_how_many_compilers_run(bed: DockerBed) -> None:
     engine = standin.engine(bed.image(), memory=900_000_000, cpus=1.5)
     assert engine.compilers() == 1
+    generous = standin.engine(bed.image(), memory=10**15, cpus=1000.0)
+    assert generous.compilers() == standin.engine(bed.image()).compilers(), "the daemon's machine limits them, too"
     engine.require(())
     with engine.workspace("limits", recipe()):
         (name,) = (line.split()[0] for line in bed.ours())
