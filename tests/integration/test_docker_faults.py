@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import gc
+import json
+import secrets
 import signal
+import socket
+import subprocess
 import threading
 import time
 from pathlib import Path
@@ -12,6 +16,7 @@ import pytest
 
 from phplayer.engines import docker_daemon, docker_leftovers
 from phplayer.errors import BuildFailedError, EnvironmentMissingError
+from tests.conftest import Phplayer
 from tests.integration import standin
 from tests.integration.docker_bed import NATIVE, DockerBed
 from tests.integration.docker_client import client, until, wait_for
@@ -105,3 +110,67 @@ def test_of_two_builds_of_one_key_one_compiles_and_the_other_waits(bed: DockerBe
     said = [process.communicate(timeout=60) for process in processes]
     assert [process.returncode for process in processes] == [0, 0], said
     assert sorted("PhaseStarted 1-slow" in out for out, _ in said) == [False, True]
+
+
+# -- side by side --------------------------------------------------------------------------------------------------
+
+
+def test_of_builds_side_by_side_those_that_end_badly_disturb_no_other(bed: DockerBed, tmp_path: Path) -> None:
+    standin.engine(bed.image()).require(())
+    gate = "while ! test -e /ccache/$GATE; do sleep 0.2; done\n"  # the volume that all containers share
+    own = f"gate-{secrets.token_hex(4)}"
+    waiting = {
+        "good": gate + standin.RESULT,
+        "failing": gate + "echo broken; exit 3\n",
+        "interrupted": "sleep 300\n",
+        "killed": "sleep 300\n",
+    }
+    processes = {}
+    for name, script in waiting.items():
+        folder = standin.write(tmp_path / name, {"1-step": f"# {name}\nGATE={own}\n{script}"})
+        processes[name] = client(bed.image(), folder)
+    for process in processes.values():
+        until(process, "PhaseStarted 1-step")
+    assert len(bed.ours()) == len(processes)
+    processes["interrupted"].send_signal(signal.SIGINT)
+    processes["killed"].kill()
+    for name in ("interrupted", "killed"):
+        processes[name].communicate(timeout=60)
+    assert wait_for(lambda: len(bed.ours()) == 2), "the containers of the other two, and no more"
+    bed.docker("exec", bed.ours()[0].split()[0], "touch", f"/ccache/{own}")
+    said = {name: processes[name].communicate(timeout=120) for name in ("good", "failing")}
+    assert processes["good"].returncode == 0, said["good"]
+    assert "PhaseFinished 1-step" in said["good"][0]
+    assert processes["failing"].returncode != 0
+    assert "status 3" in said["failing"][1]
+    assert wait_for(lambda: bed.ours() == [])
+
+
+def test_clean_removes_what_is_left_and_nothing_of_a_build_that_runs(
+    bed: DockerBed, tmp_path: Path, phplayer: Phplayer
+) -> None:
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    labels = ("--label", "phplayer=workspace", "--label", f"phplayer.client={socket.gethostname()}:{ended.pid}")
+    bed.docker("create", "--name", "phplayer-orphan", *labels, bed.image(), "true")
+    (tmp_path / "Dockerfile").write_text(f"FROM {bed.image()}\nLABEL phplayer=toolchain half={tmp_path}\n")
+    bed.docker("build", "-q", tmp_path)
+    process = client(bed.image(), standin.write(tmp_path / "scripts", {"1-wait": "sleep 300\n"}))
+    until(process, "PhaseStarted 1-wait")
+    environment = {**bed.environment, "PHPLAYER_BUILD_ENGINE": "docker", "PHPLAYER_CACHE": str(tmp_path / "cache")}
+
+    def clean(*options: str) -> list[tuple[str, str]]:
+        document = json.loads(phplayer("clean", "--json", *options, env=environment, cwd=tmp_path).stdout)
+        found = [(each["kind"], each["path"]) for each in document["removed"]]
+        return [each for each in found if each[0].startswith("docker ")]
+
+    expected = {"docker container", "docker image"}
+    foreseen = clean("--dry-run")
+    assert {kind for kind, _ in foreseen} == expected
+    assert ("docker container", "phplayer-orphan") in foreseen
+    assert clean() == foreseen
+    assert clean() == []
+    assert len(bed.ours()) == 1
+    process.kill()
+    process.communicate(timeout=60)
+    assert wait_for(lambda: bed.ours() == [])
