@@ -85,7 +85,7 @@ def toolchain(
     text = dockerfile(base, packages)
     digest = hashlib.sha256(f"{image.identity}\0{text}".encode()).hexdigest()[:_DIGITS]
     tag = f"{REPOSITORY}:{base.name}-{architecture}-{digest}"
-    with cache.lock(f"image-{digest}"):
+    with cache.lock(image_lock(tag)):
         identity = local(daemon, tag, architecture)
         if identity is None:
             build = _Build(daemon=daemon, base=image, architecture=architecture, tag=tag, listener=listener)
@@ -96,6 +96,11 @@ def toolchain(
         identity=identity,
         fingerprint=hashlib.sha256("\n".join([image.identity, *installed]).encode()).hexdigest(),
     )
+
+
+def image_lock(tag: str) -> str:
+    """Return the name of the lock that whoever builds the image of that tag holds."""
+    return f"image-{tag.rpartition('-')[2]}"
 
 
 @dataclass(frozen=True, kw_only=True)

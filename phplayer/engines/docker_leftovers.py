@@ -12,9 +12,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from phplayer import cache
 from phplayer.engines.docker_base import HELD
 from phplayer.engines.docker_container import CLIENT_LABEL, remove
 from phplayer.engines.docker_daemon import LABEL
+from phplayer.engines.docker_image import TAG_LABEL, image_lock
 from phplayer.processes import is_alive
 
 if TYPE_CHECKING:
@@ -88,7 +90,11 @@ def _is_orphan(container: dict[str, Any]) -> bool:
 def _images(daemon: Daemon, *, everything: bool) -> Iterator[Leftover]:
     ours = f"{LABEL}=toolchain"
     if not everything:
-        yield from (_image(each, each["Id"]) for each in daemon.api.images(filters={"label": ours, "dangling": True}))
+        for image in daemon.api.images(filters={"label": ours, "dangling": True}):
+            tag = (image["Labels"] or {}).get(TAG_LABEL, "")
+            with cache.try_lock(image_lock(tag)) as nobody_builds_it:
+                if nobody_builds_it:
+                    yield _image(image, image["Id"])
         return
     for image in daemon.api.images(filters={"label": ours}):
         for name in _names(image) or [image["Id"]]:

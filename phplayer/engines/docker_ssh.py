@@ -8,11 +8,13 @@ socket as any other, and when this process ends, however it ends, ssh reads the 
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
 import socket
 import subprocess
 import tempfile
+import threading
 import weakref
 from dataclasses import dataclass
 from typing import IO, Any
@@ -97,6 +99,7 @@ class _Tunnels:
 
     def __init__(self, target: Target) -> None:
         self._target = target
+        self._opening = threading.Lock()
         self._running: list[subprocess.Popen[bytes]] = []
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  as long as the tunnels
         self._finalizer = weakref.finalize(self, _end, self._running, self._errors)
@@ -104,8 +107,8 @@ class _Tunnels:
     def open(self) -> socket.socket:
         """Return one end of a connection to the daemon."""
         ours, theirs = socket.socketpair()
-        self._running[:] = [tunnel for tunnel in self._running if tunnel.poll() is None]
-        with theirs:
+        with theirs, self._opening:
+            self._running[:] = [tunnel for tunnel in self._running if tunnel.poll() is None]
             end = theirs.fileno()
             command = (*_UNTOUCHED, *self._target.dial())
             self._running.append(subprocess.Popen(command, stdin=end, stdout=end, stderr=self._errors))
@@ -113,8 +116,11 @@ class _Tunnels:
 
     def said(self) -> str:
         """Return the last line that one of them printed of what went wrong; empty if there is none."""
-        self._errors.seek(0)
-        lines = self._errors.read()[-_SAID:].decode(errors="replace").splitlines()
+        if self._errors.closed:
+            return ""
+        file = self._errors.fileno()  # its position is shared with the programs that write
+        size = os.fstat(file).st_size
+        lines = os.pread(file, _SAID, max(0, size - _SAID)).decode(errors="replace").splitlines()
         return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
     def close(self) -> None:

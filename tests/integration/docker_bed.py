@@ -162,8 +162,7 @@ def install(programs: dict[str, str]) -> None:
     missing = [package for program, package in programs.items() if shutil.which(program) is None]
     if missing:
         assert os.geteuid() == 0, f"these tests take root, and: apt-get install {' '.join(missing)}"
-        options = ("-o", "DPkg::Lock::Timeout=600", "-y", "--no-install-recommends")  # somebody else may be installing
-        _quietly(["apt-get", "install", *options, *missing])
+        _quietly(["apt-get", "install", "-y", "--no-install-recommends", *missing])
 
 
 def _unmount_below(folder: Path) -> None:

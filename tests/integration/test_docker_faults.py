@@ -93,10 +93,12 @@ def test_no_half_image_outlives_its_client(bed: DockerBed, tmp_path: Path, numbe
     process = client(base, folder)
     until(process, "PhaseStarted toolchain image")
     assert wait_for(lambda: any("Up" in line for line in bed.ours()))
+    daemon = docker_daemon.connect()
+    assert bed.unnamed_images()
+    assert docker_leftovers.find(daemon) == (), "somebody builds it"
     process.send_signal(number)
     process.communicate(timeout=30)
     assert wait_for(lambda: bed.ours() == [])
-    daemon = docker_daemon.connect()
     if number == signal.SIGKILL:
         docker_leftovers.sweep(daemon, docker_leftovers.find(daemon))
     assert docker_leftovers.find(daemon) == ()
