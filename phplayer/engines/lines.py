@@ -13,15 +13,20 @@ LONGEST = 65_536
 
 
 def lines(pieces: Iterable[bytes]) -> Iterator[str]:
-    """Cut pieces into lines, none of them much longer than LONGEST; bytes that are no UTF-8 are replaced."""
+    """Cut pieces into lines, none of them longer than LONGEST; bytes that are no UTF-8 are replaced."""
     decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
     rest = ""
     for piece in pieces:
         *whole, rest = (rest + decoder.decode(piece)).split("\n")
-        yield from (line.removesuffix("\r") for line in whole)
+        for line in whole:
+            yield from _cut(line.removesuffix("\r"))
         while len(rest) > LONGEST:
             yield rest[:LONGEST]
             rest = rest[LONGEST:]
     rest += decoder.decode(b"", final=True)
     if rest:
         yield rest
+
+
+def _cut(line: str) -> Iterator[str]:
+    return (line[start : start + LONGEST] for start in range(0, max(len(line), 1), LONGEST))

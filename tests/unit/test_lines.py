@@ -29,5 +29,8 @@ def test_a_line_that_never_ends_is_told_in_parts() -> None:
     assert {len(line) for line in islice(endless, 3)} == {LONGEST}
 
 
-def test_nothing_of_a_long_line_is_lost() -> None:
-    assert "".join(lines([b"ab" * LONGEST, b"c\n"])) == "ab" * LONGEST + "c"
+@pytest.mark.parametrize("size", [100, 1000, 100_000, 10_000_000])
+def test_a_long_line_is_cut_however_it_comes_and_nothing_is_lost(size: int) -> None:
+    text = b"ab" * LONGEST + b"c\n"
+    found = list(lines(text[start : start + size] for start in range(0, len(text), size)))
+    assert found == ["ab" * (LONGEST // 2), "ab" * (LONGEST // 2), "c"]
