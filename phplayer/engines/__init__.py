@@ -130,7 +130,8 @@ def choose(options: EngineOptions, runtime: Runtime, listener: Listener) -> Engi
             raise
         return _instead_of_docker(options, runtime, missing, listener)
     engine = docker.DockerEngine.open(daemon, options, runtime, listener)
-    listener(Noted(message=f"Compiling in {engine.image}, with Docker {daemon.version} at {daemon.address}."))
+    where = f"Docker {daemon.version} at {daemon.address} ({daemon.origin})"
+    listener(Noted(message=f"Compiling in {engine.image}, with {where}."))
     return engine
 
 

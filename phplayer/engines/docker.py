@@ -79,8 +79,8 @@ class DockerEngine:
     def compilers(self) -> int:
         """Return how many compilers a container carries at once."""
         return compilers(
-            processors=self._options.cpus or self._daemon.processors,
-            memory=self._options.memory or self._daemon.memory,
+            processors=min(self._options.cpus or self._daemon.processors, self._daemon.processors),
+            memory=min(self._options.memory or self._daemon.memory, self._daemon.memory),
         )
 
     def require(self, packages: Sequence[str]) -> None:
@@ -134,6 +134,5 @@ class DockerEngine:
             sorted(missing),
             self._architecture,
             self._listener,
-            on_top=bool(self._toolchains),
         )
         return self._toolchains[wanted]

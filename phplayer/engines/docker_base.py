@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from phplayer import cache, catalog
 from phplayer.engines.docker_container import read_file, scratch
 from phplayer.engines.docker_daemon import PLATFORMS, Daemon, refused
 from phplayer.errors import EnvironmentMissingError, PhplayerError
 from phplayer.events import PhaseFinished, PhaseStarted
+from phplayer.runtime import Architecture
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from phplayer.catalog import Base
     from phplayer.events import Listener
-    from phplayer.runtime import Architecture
 
+_BY_PLATFORM = "1.49"  # version of the API in which an image is looked at by platform
+_DIGITS = 12  # of a digest that a name has
 _OS_RELEASE = "/usr/lib/os-release"  # /etc/os-release is a link to it
 
 
@@ -29,24 +36,40 @@ class BaseImage:
     identity: str  # sha256:...
 
 
+HELD = "phplayer-base"
+"""Under which base images are held, one for each architecture: their own name stands for one at a time."""
+
+
 def base_image(daemon: Daemon, reference: str, architecture: Architecture, listener: Listener) -> BaseImage:
     """Return the base image of that architecture, pulled unless the daemon has it.
+
+    A name that stands for another architecture in the daemon does so afterwards.
 
     Raises:
         EnvironmentMissingError: it can neither be found nor pulled.
 
     """
-    with cache.lock(f"pull-{hashlib.sha256(reference.encode()).hexdigest()[:12]}"):
-        found = local(daemon, reference, architecture)
-        if found is None:
-            _pull(daemon, reference, architecture, listener)
-            found = local(daemon, reference, architecture)
-    if found is None:
-        raise EnvironmentMissingError(
-            f"The base image {reference} has no variant for {architecture}.",
-            remedy=f"Name an image that is {architecture} with --base-image.",
-        )
-    return BaseImage(reference=reference, identity=found)
+    digest = hashlib.sha256(reference.encode()).hexdigest()[:_DIGITS]
+    held = {each: f"{HELD}:{each}-{digest}" for each in Architecture}
+    with cache.lock(f"pull-{digest}"):
+        identity = local(daemon, reference, architecture) or local(daemon, held[architecture], architecture)
+        if identity is None:
+            there = _inspect(daemon, reference, architecture)
+            if there is not None and "@" in reference:
+                _let_go(daemon, reference, there, held)
+            _pull(daemon, reference, architecture, listener, there=_architecture(there))
+            found = _inspect(daemon, reference, architecture)
+            if found is None or found["Architecture"] != PLATFORMS[architecture]:
+                raise EnvironmentMissingError(
+                    f"The base image {reference} is for {_architecture(found) or 'no architecture'}, "
+                    f"not for {architecture}.",
+                    remedy=f"Name an image that is {architecture} with --base-image.",
+                )
+            identity = str(found["Id"])
+            _hold(daemon, identity, held[architecture])
+            if there is not None and "@" not in reference:
+                _hold(daemon, there["Id"], reference)
+    return BaseImage(reference=reference, identity=identity)
 
 
 def base_of(daemon: Daemon, image: BaseImage) -> Base:
@@ -107,17 +130,57 @@ def require_execution(daemon: Daemon, image: BaseImage, architecture: Architectu
 
 def local(daemon: Daemon, reference: str, architecture: Architecture) -> str | None:
     """Return the identity of an image that the daemon has, if it is of that architecture."""
-    from docker.errors import ImageNotFound
+    found = _inspect(daemon, reference, architecture)
+    return str(found["Id"]) if found is not None and found["Architecture"] == PLATFORMS[architecture] else None
 
+
+def _inspect(daemon: Daemon, reference: str, architecture: Architecture) -> dict[str, Any] | None:
+    """Return what the daemon says of an image: of that architecture, where one name can hold several."""
+    from docker.utils import version_gte
+
+    api = daemon.api
+    # The SDK's inspect_image cannot ask for a platform, which daemons with containerd's image store take.
+    platform = {"os": "linux", "architecture": PLATFORMS[architecture]}
+    asked = {"platform": json.dumps(platform)} if version_gte(api.api_version, _BY_PLATFORM) else {}
     with daemon.asked_to(f"look at {reference}"):
-        try:
-            found = daemon.api.inspect_image(reference)  # type: ignore[no-untyped-call]  # the stubs lack it
-        except ImageNotFound:
-            return None
-    return str(found["Id"]) if found["Architecture"] == PLATFORMS[architecture] else None
+        answer = api.get(f"{api.base_url}/v{api.api_version}/images/{quote(reference, safe='/:')}/json", params=asked)
+    if answer.status_code == HTTPStatus.NOT_FOUND:
+        return None
+    if not answer.ok:
+        raise refused(f"look at {reference}", str(answer.json()["message"]))
+    found: dict[str, Any] = answer.json()
+    return found
 
 
-def _pull(daemon: Daemon, reference: str, architecture: Architecture, listener: Listener) -> None:
+def _architecture(found: dict[str, Any] | None) -> str:
+    """Return the architecture of an image by our names where we have one; empty where there is no image."""
+    theirs = str(found["Architecture"]) if found is not None else ""
+    return next((str(ours) for ours, name in PLATFORMS.items() if name == theirs), theirs)
+
+
+def _hold(daemon: Daemon, identity: str, name: str) -> None:
+    """Give an image a name, or it would have none once its own stands for another."""
+    from docker.utils import parse_repository_tag
+
+    repository, tag = parse_repository_tag(name)
+    with daemon.asked_to(f"name an image {name}"):
+        daemon.api.tag(identity, repository, tag)
+
+
+def _let_go(daemon: Daemon, reference: str, there: dict[str, Any], held: Mapping[Architecture, str]) -> None:
+    """Take a digest from the image of another architecture, which is held instead.
+
+    A daemon gives the digest of an index to one of its images, and refuses to pull another one by it.
+    """
+    for architecture, name in held.items():
+        if there["Architecture"] == PLATFORMS[architecture]:
+            _hold(daemon, there["Id"], name)
+            with daemon.asked_to(f"take {reference} from an image"):
+                daemon.api.remove_image(reference)
+
+
+def _pull(daemon: Daemon, reference: str, architecture: Architecture, listener: Listener, *, there: str) -> None:
+    """Pull an image; ``there`` is the architecture of the one that has the name, or empty."""
     from docker.errors import APIError
     from docker.utils import parse_repository_tag
 
@@ -136,9 +199,11 @@ def _pull(daemon: Daemon, reference: str, architecture: Architecture, listener: 
         except APIError as error:
             reason = error.explanation or str(error)
     if reason:
+        state = (
+            f"is for {there} in the Docker daemon, not for {architecture}" if there else "is not in the Docker daemon"
+        )
         raise EnvironmentMissingError(
-            f"The base image {reference} is not in the Docker daemon, and pulling it fails: "
-            f"{reason.strip().rstrip('.')}.",
+            f"The base image {reference} {state}, and pulling it fails: {reason.strip().rstrip('.')}.",
             remedy="Check the name and the daemon's network, name an image that it has with --base-image, "
             "or compile on this machine with --engine host.",
         )

@@ -18,7 +18,8 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from phplayer.engines.docker_daemon import LABEL
-from phplayer.engines.docker_streams import hang_up, lines, unpack
+from phplayer.engines.docker_streams import hang_up, unpack
+from phplayer.engines.lines import lines
 from phplayer.errors import BuildFailedError, PhplayerError
 from phplayer.events import Noted
 
@@ -46,7 +47,7 @@ _CCACHE_SIZE = "1G"  # some twenty PHPs
 _UNTIL_WE_END = ["cat"]  # reads our connection to its end
 _FOR_EVER = ["sleep", "infinity"]
 
-# Nothing of the image's environment takes part, but for what a shell needs.
+# Nothing of the image's environment takes part.
 _ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     "LC_ALL": "C",
@@ -99,11 +100,12 @@ class ContainerWorkspace:
 
         """
         api, what = self._daemon.api, f"run {' '.join(arguments[:2])}"
+        variables = {**self._environment, **environment}
         with self._daemon.asked_to(what):
             run = api.exec_create(
                 self._container,
-                list(arguments),
-                environment={**self._environment, **environment},
+                # The daemon would only add to what the image sets, CFLAGS or a proxy for example.
+                ["/usr/bin/env", "-i", *(f"{name}={value}" for name, value in variables.items()), *arguments],
                 workdir=FOLDER,
                 user=f"{USER}:{USER}",
             )["Id"]
@@ -215,10 +217,12 @@ def workspace(
                 image,
                 _FOR_EVER if keep else _UNTIL_WE_END,
                 name=name,
+                entrypoint=[],  # that of images for functions is Lambda's start-up
                 labels=labels,
                 user=f"{USER}:{USER}",
                 working_dir=FOLDER,
                 stdin_open=not keep,
+                use_config_proxy=False,
                 host_config=api.create_host_config(
                     auto_remove=not keep,
                     network_mode="none",  # a compile takes nothing from the network
@@ -255,6 +259,7 @@ def scratch(daemon: Daemon, image: str, command: Sequence[str]) -> Iterator[str]
                 image,
                 list(command),
                 entrypoint=[],
+                use_config_proxy=False,
                 labels={LABEL: "scratch", CLIENT_LABEL: client()},
                 host_config=daemon.api.create_host_config(network_mode="none"),
             )["Id"]

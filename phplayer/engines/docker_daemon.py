@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import errno
-import os
 import socket
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPException
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from phplayer.engines import docker_context
+from phplayer.engines.docker_context import EndpointError
 from phplayer.errors import BuildFailedError, EnvironmentMissingError
 from phplayer.runtime import Architecture
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
     from docker import APIClient
 
+    from phplayer.engines.docker_context import Endpoint
+
 LABEL = "phplayer"
 """On all that is made in a daemon; its value says what it is."""
 
@@ -25,6 +28,7 @@ PLATFORMS = {Architecture.X86_64: "amd64", Architecture.ARM64: "arm64"}
 """Docker's names of Lambda's architectures."""
 
 _PROBE = 10  # seconds in which a daemon must answer to be taken for one
+_ANY_VERSION = "1.24"  # of the API: for asking which versions the daemon speaks, which is asked of none in particular
 _TIMEOUT = 600  # seconds of silence after which a request has failed; dnf can be silent for minutes
 
 
@@ -38,6 +42,7 @@ class Daemon:
 
     api: APIClient
     address: str
+    origin: str  # who says that it is there: DOCKER_HOST, or a context of Docker's client
     version: str
     platform: str  # linux's name of its architecture, by Docker's names: amd64
     processors: int
@@ -58,41 +63,59 @@ class Daemon:
         except APIError as error:
             raise refused(what, error.explanation or str(error)) from error
         except (DockerException, HTTPError, HTTPException, OSError) as error:  # requests' errors are OSErrors
+            said = _said_ssh(self.api)
             raise EnvironmentMissingError(
-                f"The Docker daemon at {self.address} went away when it was asked to {what}: {_innermost(error)}.",
+                f"The Docker daemon at {self.address} went away when it was asked to {what}: "
+                f"{said or _innermost(error)}.",
                 remedy="Look why it ended (journalctl -u docker), start it, and run the same command again.",
             ) from error
 
 
 def connect() -> Daemon:
-    """Connect to the daemon that DOCKER_HOST or the current context of Docker's client names.
+    """Connect to the daemon that Docker's own client would ask.
 
     Raises:
         DaemonMissingError: none answers, or it does not let this user in.
 
     """
-    from docker import APIClient
     from docker.errors import DockerException
 
-    address = "of Docker's configuration"
+    address, api = "of Docker's configuration", None
     try:
-        where = _where()
-        address = where["base_url"].removeprefix("http+")  # as the SDK writes the default one
+        where = docker_context.endpoint()
+        address = where.address
         _knock(address)
-        probe = APIClient(**where, version="auto", timeout=_PROBE)
-        info, version = probe.info(), probe.version()
-        probe.close()
-        api = APIClient(**where, version=probe.api_version, timeout=_TIMEOUT)
+        api = _client(where, version=_ANY_VERSION)
+        version = api.version(api_version=False)
+        api.close()
+        api = _client(where, version=version["ApiVersion"])
+        info = api.info()
+        api.timeout = _TIMEOUT
     except (DockerException, OSError, ValueError) as error:
-        raise _missing(address, error) from error
+        said = _said_ssh(api)
+        if api is not None:
+            api.close()
+        raise (_unreached(address, said) if said else _missing(address, error)) from error
     return Daemon(
         api=api,
         address=address,
+        origin=where.origin,
         version=version["Version"],
         platform=version["Arch"],
         processors=info["NCPU"],
         memory=info["MemTotal"],
     )
+
+
+def _client(where: Endpoint, *, version: str) -> APIClient:
+    """Return a client that gives up soon, so that a daemon that does not answer is told from one that works."""
+    from docker import APIClient
+
+    if where.address.startswith("ssh://"):
+        from phplayer.engines.docker_ssh import SshClient
+
+        return SshClient(where.address, version=version)
+    return APIClient(base_url=where.address, version=version, timeout=_PROBE, tls=where.tls or False)
 
 
 def refused(what: str, reason: str) -> BuildFailedError:
@@ -103,19 +126,6 @@ def refused(what: str, reason: str) -> BuildFailedError:
     return BuildFailedError(f"The Docker daemon refused to {what}: {reason.strip().rstrip('.')}.", remedy=remedy)
 
 
-def _where() -> dict[str, Any]:
-    """Return the SDK's arguments for the daemon: DOCKER_HOST first, then the context, as Docker's client does."""
-    from docker.context import ContextAPI
-    from docker.utils import kwargs_from_env
-
-    if os.environ.get("DOCKER_HOST"):
-        return dict(kwargs_from_env())
-    found = dict(ContextAPI.kwargs_from_context())
-    if "base_url" not in found:
-        raise ValueError(f"there is no context {os.environ.get('DOCKER_CONTEXT', 'default')!r}")
-    return found
-
-
 def _knock(address: str) -> None:
     """Connect to a socket of this machine and hang up: where nobody opens, the SDK would leave its own unclosed."""
     if address.startswith("unix://"):
@@ -124,9 +134,33 @@ def _knock(address: str) -> None:
             knocking.connect(address.removeprefix("unix://"))
 
 
+def _said_ssh(api: APIClient | None) -> str:
+    """Return what ssh, or what it ran, said went wrong; empty where the daemon is not behind ssh, or all is well."""
+    said: str = api.said() if api is not None and hasattr(api, "said") else ""
+    return said.rstrip(".")
+
+
+def _unreached(address: str, said: str) -> DaemonMissingError:
+    """Return the error for a daemon that ssh does not get to."""
+    by_words = {
+        "permission denied (": "Give ssh a key that this machine accepts (ssh-copy-id, ssh-add)",
+        "host key verification failed": "Connect once by hand (ssh), so that its key is known",
+        "not found": "Install Docker's client there, where a shell without login finds it",
+        "permission denied while": "Add that user to the group docker there",
+        "cannot connect to the docker daemon": "Start Docker there",
+        "no such file": "Start Docker there",
+    }
+    remedy = next((remedy for words, remedy in by_words.items() if words in said.lower()), "Mend what ssh says")
+    return DaemonMissingError(
+        f"No Docker daemon can be used: {address} is not reached: {said}.",
+        remedy=f"{remedy}, or compile on this machine with --engine host.",
+    )
+
+
 def _missing(address: str, error: Exception) -> DaemonMissingError:
-    cause = _innermost(error)
-    message, remedy = _why(address, address.removeprefix("unix://"), cause)
+    message, remedy = str(error), "Check DOCKER_HOST and docker context ls"
+    if not isinstance(error, EndpointError):
+        message, remedy = _why(address, address.removeprefix("unix://"), _innermost(error))
     return DaemonMissingError(
         f"No Docker daemon can be used: {message}.", remedy=f"{remedy}, or compile on this machine with --engine host."
     )
@@ -154,8 +188,6 @@ def _why(address: str, path: str, cause: BaseException) -> tuple[str, str]:
     if isinstance(cause, TimeoutError) or "timed out" in str(cause).lower():
         reason = f"the one at {path} does not answer within {_PROBE} seconds"
         return reason, "Look what it is doing (journalctl -u docker) and restart it"
-    if "paramiko" in str(cause):
-        return f"{address} is reached through paramiko, which is not installed", "Install it: pip install paramiko"
     return f"{address} gives {cause}", "Check DOCKER_HOST and docker context ls"
 
 

@@ -47,11 +47,8 @@ class Toolchain:
     fingerprint: str  # of what is installed in it
 
 
-def dockerfile(base: Base, packages: Sequence[str], *, on_top: bool = False) -> str:
-    """Return the Dockerfile of the toolchain image with these packages and the base's own.
-
-    ``on_top`` is for one that adds packages to another toolchain image.
-    """
+def dockerfile(base: Base, packages: Sequence[str]) -> str:
+    """Return the Dockerfile of the toolchain image with these packages and the base's own."""
     from jinja2 import Environment, StrictUndefined
 
     template = resources.dockerfile("toolchain.Dockerfile.j2").read_text()
@@ -64,7 +61,6 @@ def dockerfile(base: Base, packages: Sequence[str], *, on_top: bool = False) -> 
         manager=base.manager,
         install=base.install_command,
         packages=sorted({*packages, *base.image.packages}),
-        on_top=on_top,
         user=USER,
         folders=[FOLDER, *([CCACHE_FOLDER] if base.image.ccache else [])],
     )
@@ -77,10 +73,8 @@ def toolchain(
     packages: Sequence[str],
     architecture: Architecture,
     listener: Listener,
-    *,
-    on_top: bool = False,
 ) -> Toolchain:
-    """Return the toolchain image, built unless the daemon has it; ``on_top`` of another one, or of a bare base.
+    """Return the toolchain image, built on a base or on another toolchain image unless the daemon has it.
 
     Of several processes that ask for the same image one builds it and the others wait.
 
@@ -88,10 +82,10 @@ def toolchain(
         EnvironmentMissingError: it could not be built; carries the tail of the output and the log's path.
 
     """
-    text = dockerfile(base, packages, on_top=on_top)
+    text = dockerfile(base, packages)
     digest = hashlib.sha256(f"{image.identity}\0{text}".encode()).hexdigest()[:_DIGITS]
     tag = f"{REPOSITORY}:{base.name}-{architecture}-{digest}"
-    with cache.lock(f"image-{digest}"):
+    with cache.lock(image_lock(tag)):
         identity = local(daemon, tag, architecture)
         if identity is None:
             build = _Build(daemon=daemon, base=image, architecture=architecture, tag=tag, listener=listener)
@@ -102,6 +96,11 @@ def toolchain(
         identity=identity,
         fingerprint=hashlib.sha256("\n".join([image.identity, *installed]).encode()).hexdigest(),
     )
+
+
+def image_lock(tag: str) -> str:
+    """Return the name of the lock that whoever builds the image of that tag holds."""
+    return f"image-{tag.rpartition('-')[2]}"
 
 
 @dataclass(frozen=True, kw_only=True)

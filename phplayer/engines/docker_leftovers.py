@@ -12,8 +12,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from phplayer import cache
+from phplayer.engines.docker_base import HELD
 from phplayer.engines.docker_container import CLIENT_LABEL, remove
 from phplayer.engines.docker_daemon import LABEL
+from phplayer.engines.docker_image import TAG_LABEL, image_lock
 from phplayer.processes import is_alive
 
 if TYPE_CHECKING:
@@ -37,7 +40,8 @@ class Leftover:
 def find(daemon: Daemon, *, everything: bool = False) -> tuple[Leftover, ...]:
     """Return what no running build needs; with ``everything`` also what the next build would use again.
 
-    That is: toolchain images, ccache volumes and containers that were kept on purpose.
+    That is: toolchain images, names that phplayer holds base images by, ccache volumes and containers that were kept
+    on purpose.
     """
     with daemon.asked_to("list what phplayer made"):
         return (
@@ -84,12 +88,31 @@ def _is_orphan(container: dict[str, Any]) -> bool:
 
 
 def _images(daemon: Daemon, *, everything: bool) -> Iterator[Leftover]:
-    for image in daemon.api.images(
-        filters={"label": f"{LABEL}=toolchain", **({} if everything else {"dangling": True})}
-    ):
-        tags = [tag for tag in image["RepoTags"] or () if tag != "<none>:<none>"]
-        for name in tags or [image["Id"]]:
-            yield Leftover(kind="image", identity=name, name=name, size=image["Size"])
+    ours = f"{LABEL}=toolchain"
+    if not everything:
+        for image in daemon.api.images(filters={"label": ours, "dangling": True}):
+            tag = (image["Labels"] or {}).get(TAG_LABEL, "")
+            with cache.try_lock(image_lock(tag)) as nobody_builds_it:
+                if nobody_builds_it:
+                    yield _image(image, image["Id"])
+        return
+    for image in daemon.api.images(filters={"label": ours}):
+        for name in _names(image) or [image["Id"]]:
+            yield _image(image, name)
+    for image in daemon.api.images(filters={"reference": HELD}):
+        names = _names(image)
+        for name in names:
+            if name.startswith(f"{HELD}:"):
+                yield _image(image, name, shared=len(names) > 1)
+
+
+def _names(image: dict[str, Any]) -> list[str]:
+    return [tag for tag in image["RepoTags"] or () if tag != "<none>:<none>"]
+
+
+def _image(image: dict[str, Any], name: str, *, shared: bool = False) -> Leftover:
+    """Return an image by one of its names; the bytes of one that is shared are still taken without it."""
+    return Leftover(kind="image", identity=name, name=name, size=0 if shared else image["Size"])
 
 
 def _volumes(daemon: Daemon) -> Iterator[Leftover]:

@@ -1,8 +1,7 @@
-"""What a daemon sends in pieces: lines that a program prints, and archives."""
+"""What a daemon sends in pieces: connections of its own, and archives."""
 
 from __future__ import annotations
 
-import codecs
 import io
 import tarfile
 from typing import TYPE_CHECKING, Any
@@ -18,18 +17,6 @@ def hang_up(connection: Any) -> None:
     if response is not None:
         response.close()
     connection.close()
-
-
-def lines(chunks: Iterator[bytes]) -> Iterator[str]:
-    """Cut what comes in pieces into lines; bytes that are no UTF-8 are replaced."""
-    decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
-    rest = ""
-    for chunk in chunks:
-        *whole, rest = (rest + decoder.decode(chunk)).split("\n")
-        yield from (line.removesuffix("\r") for line in whole)
-    rest += decoder.decode(b"", final=True)
-    if rest:
-        yield rest
 
 
 def unpack(stream: Iterator[bytes], into: Path) -> None:

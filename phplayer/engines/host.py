@@ -12,11 +12,12 @@ import signal
 import subprocess
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 from phplayer import cache, catalog
 from phplayer.engines import capacity, compilers
+from phplayer.engines.lines import lines
 from phplayer.errors import EnvironmentMissingError
 
 if TYPE_CHECKING:
@@ -114,6 +115,9 @@ class HostEngine:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+_PIECE = 65_536  # bytes that are read of a program's output at once
+
+
 class HostWorkspace:
     """A folder of this machine."""
 
@@ -141,15 +145,13 @@ class HostWorkspace:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
             start_new_session=True,
         )
         assert process.stdout is not None  # noqa: S101  it was asked for
         try:
             with process.stdout:
-                for line in process.stdout:
-                    on_line(line.rstrip("\n"))
+                for line in lines(iter(partial(os.read, process.stdout.fileno(), _PIECE), b"")):
+                    on_line(line)
             return process.wait()
         finally:
             if process.poll() is None:

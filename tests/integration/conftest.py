@@ -50,3 +50,18 @@ def bed() -> Iterator[docker_bed.DockerBed]:
     """A Docker daemon of the tests' own."""
     with docker_bed.running() as bed:
         yield bed
+
+
+@pytest.fixture
+def daemon(
+    bed: docker_bed.DockerBed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[docker_bed.DockerBed]:
+    """The same, found as a user's shell would; a test may leave nothing in it."""
+    for name in ("DOCKER_CONTEXT", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DOCKER_HOST", bed.environment["DOCKER_HOST"])
+    monkeypatch.setenv("PHPLAYER_CACHE", str(tmp_path / "cache"))
+    yield bed
+    left = [*bed.ours(), *bed.unnamed_images()]
+    bed.clear()
+    assert left == []

@@ -103,6 +103,11 @@ class DockerBed:
             "ps", "-a", "--filter", "label=phplayer", "--format", "{{.Names}} {{.Status}}"
         ).stdout.splitlines()
 
+    def unnamed_images(self) -> list[str]:
+        """Return the images that phplayer began."""
+        filters = ("--filter", "dangling=true", "--filter", "label=phplayer")
+        return self.docker("images", "-q", *filters).stdout.split()
+
     def clear(self) -> None:
         """Remove the containers that phplayer made."""
         for line in self.ours():

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import http.client
 import json
-import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from tests.conftest import ROOT
 from tests.integration.docker_bed import DockerBed
 
+_PORT = 8080
 _START = 120.0  # seconds in which an emulated processor starts PHP
 
 
@@ -24,19 +27,11 @@ def rie(tools: Callable[[str], Path], architecture: str) -> Path:
 
 def answers(bed: DockerBed, image: str, *, rie: Path, layer: Path, task: Path, events: list[Any]) -> list[Any]:
     """Return what a function, whose handler is ``index``, answers to the events."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
     created = bed.docker(
-        *("create", "--network", "host", "--env", "_HANDLER=index"),
+        *("create", "--network", "none", "--env", "_HANDLER=index"),
         *("--env", "LAMBDA_TASK_ROOT=/var/task", "--env", "LD_LIBRARY_PATH=/lib64:/usr/lib64:/opt/lib"),
         *("--env", "AWS_LAMBDA_FUNCTION_TIMEOUT=120", image, "/rie"),
-        *(
-            "--runtime-interface-emulator-address",
-            f"127.0.0.1:{port}",
-            "--runtime-api-address",
-            f"127.0.0.1:{port + 1}",
-        ),
-        "/opt/bootstrap",
+        *("--runtime-interface-emulator-address", f"127.0.0.1:{_PORT}", "/opt/bootstrap"),
     )
     container = created.stdout.strip()
     try:
@@ -45,12 +40,27 @@ def answers(bed: DockerBed, image: str, *, rie: Path, layer: Path, task: Path, e
         bed.docker("cp", rie, f"{container}:/rie")
         bed.docker("start", container)
         try:
-            return [json.loads(post(port, event)) for event in events]
+            process = bed.docker("inspect", "--format", "{{.State.Pid}}", container).stdout.strip()
+            return [json.loads(_post_within(process, event)) for event in events]
         except Exception as error:
             logs = bed.docker("logs", container)
             raise AssertionError(logs.stdout + logs.stderr) from error
     finally:
         bed.docker("rm", "-f", container)
+
+
+def _post_within(process: str, event: Any) -> bytes:
+    """Invoke in the network of a process: the container has one of its own, in which all ports are free."""
+    code = (
+        f"import json, sys; from {__name__} import post; sys.stdout.buffer.write(post({_PORT}, json.load(sys.stdin)))"
+    )
+    return subprocess.run(
+        ["nsenter", f"--net=/proc/{process}/ns/net", sys.executable, "-c", code],
+        cwd=ROOT,
+        input=json.dumps(event).encode(),
+        stdout=subprocess.PIPE,
+        check=True,
+    ).stdout
 
 
 def post(port: int, event: Any) -> bytes:

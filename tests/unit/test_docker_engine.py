@@ -3,21 +3,38 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import io
+import json
 import os
 import subprocess
 import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from docker import APIClient
 
 from phplayer import catalog, engines, recipe
 from phplayer.catalog import Base, libraries
 from phplayer.catalog.files import Image
-from phplayer.engines import EngineOptions, capacity, choose, docker_daemon, docker_image, docker_streams
+from phplayer.engines import (
+    EngineOptions,
+    capacity,
+    choose,
+    docker_base,
+    docker_context,
+    docker_daemon,
+    docker_image,
+    docker_ssh,
+    docker_streams,
+)
+from phplayer.engines.docker_context import EndpointError
+from phplayer.engines.docker_daemon import Daemon
 from phplayer.errors import UsageError
 from phplayer.runtime import Architecture, BootstrapMode
+from tests.serving import Handler, serving
 
 KNOWN = catalog.load()
 DATA = Path(__file__).parent / "data"
@@ -52,10 +69,9 @@ def test_the_dockerfile_of_amazon_linux_is_the_one_that_was_reviewed() -> None:
     assert docker_image.dockerfile(base, plan.packages) == (DATA / "al2023.Dockerfile").read_text()
 
 
-@pytest.mark.parametrize("on_top", [False, True], ids=["bare", "on top"])
 @pytest.mark.parametrize("base", KNOWN.bases.values(), ids=lambda base: base.name)
-def test_hadolint_finds_nothing_in_the_dockerfile(base: Base, on_top: bool, tools: Callable[[str], Path]) -> None:
-    text = docker_image.dockerfile(base, all_packages(base), on_top=on_top)
+def test_hadolint_finds_nothing_in_the_dockerfile(base: Base, tools: Callable[[str], Path]) -> None:
+    text = docker_image.dockerfile(base, all_packages(base))
     done = subprocess.run(
         [tools("hadolint") / "hadolint", "-"], input=text, capture_output=True, text=True, check=False
     )
@@ -128,21 +144,6 @@ def test_limits_of_the_control_group_count(
 # -- streams -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("chunks", "expected"),
-    [
-        ([b"a\nb", b"c\n"], ["a", "bc"]),
-        ([b"no end"], ["no end"]),
-        ([b"\xc3", b"\xa4\n"], ["ä"]),
-        ([b"\xff\n"], ["�"]),
-        ([b"windows\r\n\n"], ["windows", ""]),
-        ([], []),
-    ],
-)
-def test_pieces_become_lines(chunks: list[bytes], expected: list[str]) -> None:
-    assert list(docker_streams.lines(iter(chunks))) == expected
-
-
 def test_an_archive_in_pieces_is_unpacked_with_its_modes_and_links(tmp_path: Path) -> None:
     def members() -> Iterator[tuple[tarfile.TarInfo, bytes]]:
         program = tarfile.TarInfo("tree/php")
@@ -199,14 +200,14 @@ def wrapped(error: Exception) -> Exception:
         (PermissionError(errno.EACCES, "Permission denied"), "permission denied at /x.sock", "usermod -aG docker"),
         (ConnectionRefusedError(errno.ECONNREFUSED, "refused"), "no daemon listens at /x.sock", "systemctl start"),
         (TimeoutError("timed out"), "does not answer within", "restart it"),
-        (ImportError("Install paramiko package to enable ssh:// support"), "through paramiko", "pip install paramiko"),
-        (ValueError("there is no context 'x'"), "there is no context 'x'", "docker context ls"),
+        (EndpointError("there is no context 'x'"), "there is no context 'x'", "docker context ls"),
     ],
 )
 def test_why_no_daemon_can_be_used_is_found_below_the_sdks_wrapping(
     error: Exception, message: str, remedy: str
 ) -> None:
-    missing = docker_daemon._missing("unix:///x.sock", wrapped(error))
+    wrapping = error if isinstance(error, EndpointError) else wrapped(error)
+    missing = docker_daemon._missing("unix:///x.sock", wrapping)
     assert message in missing.message
     assert remedy in missing.remedy
     assert missing.remedy.endswith("or compile on this machine with --engine host.")
@@ -222,3 +223,95 @@ def test_a_context_of_dockers_client_that_does_not_exist_is_named(monkeypatch: p
     monkeypatch.setenv("DOCKER_CONTEXT", "elsewhere")
     with pytest.raises(docker_daemon.DaemonMissingError, match="elsewhere"):
         docker_daemon.connect()
+
+
+@pytest.mark.parametrize(
+    ("said", "remedy"),
+    [
+        ("root@h: Permission denied (publickey).", "ssh-copy-id"),
+        ("Host key verification failed.", "once by hand"),
+        ("sh: 1: docker: not found", "Install Docker's client there"),
+        ("bash: line 1: docker: command not found", "Install Docker's client there"),
+        ("Got permission denied while trying to connect to the Docker daemon socket", "group docker there"),
+        ("ssh: connect to host h port 22: Connection refused", "Mend what ssh says"),
+    ],
+)
+def test_what_ssh_says_has_a_remedy(said: str, remedy: str) -> None:
+    missing = docker_daemon._unreached("ssh://h", said)
+    assert f"ssh://h is not reached: {said}" in missing.message
+    assert remedy in missing.remedy
+
+
+# -- where it is ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("ssh://h", ["--", "h", "docker system dial-stdio"]),
+        ("ssh://me@h:2222", ["-l", "me", "-p", "2222", "--", "h", "docker system dial-stdio"]),
+        ("ssh://h/run/my docker.sock", ["--", "h", "docker --host 'unix:///run/my docker.sock' system dial-stdio"]),
+        ("ssh://-oProxyCommand=x", ["--", "-oproxycommand=x", "docker system dial-stdio"]),
+    ],
+)
+def test_what_an_address_names_is_what_ssh_is_asked_for(address: str, expected: list[str]) -> None:
+    assert list(docker_ssh.Target.parse(address).dial())[-len(expected) :] == expected
+
+
+@pytest.mark.parametrize(("address", "why"), [("ssh://", "names no host"), ("ssh://h:x", "no port that could be")])
+def test_an_address_that_names_nothing_is_refused(address: str, why: str) -> None:
+    with pytest.raises(EndpointError, match=why):
+        docker_ssh.Target.parse(address)
+
+
+def test_a_context_over_tls_brings_its_certificates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    monkeypatch.setenv("DOCKER_CONTEXT", "far")
+    digest = hashlib.sha256(b"far").hexdigest()
+    meta, pems = tmp_path / "contexts/meta" / digest, tmp_path / "contexts/tls" / digest / "docker"
+    for folder in (meta, pems):
+        folder.mkdir(parents=True)
+    (meta / "meta.json").write_text(json.dumps({"Endpoints": {"docker": {"Host": "tcp://h:2376"}}}))
+    assert docker_context.endpoint().tls is None
+    for name in ("ca", "cert", "key"):
+        (pems / f"{name}.pem").touch()
+    found = docker_context.endpoint()
+    assert (found.address, found.origin) == ("tcp://h:2376", "context far")
+    assert found.tls is not None
+    assert (found.tls.ca_cert, found.tls.verify) == (str(pems / "ca.pem"), True)
+    assert found.tls.cert == (str(pems / "cert.pem"), str(pems / "key.pem"))
+
+
+def test_dockers_configuration_that_is_broken_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    monkeypatch.delenv("DOCKER_CONTEXT", raising=False)
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(docker_daemon.DaemonMissingError, match=r"config\.json cannot be read"):
+        docker_daemon.connect()
+
+
+# -- one name, several architectures -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("version", "expected"), [("1.49", list(Architecture)), ("1.41", [Architecture.X86_64])])
+def test_an_image_is_asked_for_by_its_architecture_where_a_name_holds_several(
+    version: str, expected: list[Architecture]
+) -> None:
+    """A daemon with containerd's image store: without a platform it tells of its own."""
+
+    class Daemons(Handler):
+        def get(self) -> None:
+            asked = parse_qs(urlsplit(self.path).query).get("platform", ['{"architecture": "amd64"}'])[0]
+            found = json.loads(asked)["architecture"]
+            self.send(200, json.dumps({"Id": f"sha256:{found}", "Architecture": found}).encode())
+
+    with serving(Daemons) as url:
+        api = APIClient(base_url=url.replace("http://", "tcp://"), version=version)
+        daemon = Daemon(
+            api=api, address=url, origin="", version="", platform="amd64", processors=1, memory=1_000_000_000
+        )
+        found = [each for each in Architecture if docker_base.local(daemon, "base:1", each)]
+        api.close()
+    assert found == expected

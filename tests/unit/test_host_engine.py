@@ -12,6 +12,7 @@ import pytest
 
 from phplayer import catalog
 from phplayer.engines import host
+from phplayer.engines.lines import LONGEST
 from phplayer.errors import EnvironmentMissingError
 from tests.recipes import recipe
 
@@ -66,6 +67,14 @@ def test_steps_see_nothing_of_the_users_environment(engine: host.HostEngine, mon
         assert workspace.run(["env"], environment={"A": "1"}, on_line=lines.append) == 0
     assert "A=1" in lines
     assert not any(line.startswith("CFLAGS") for line in lines)
+
+
+def test_a_step_that_never_ends_its_line_does_not_fill_our_memory(engine: host.HostEngine) -> None:
+    lengths: list[int] = []
+    with engine.workspace("k", recipe()) as workspace:
+        script = "head -c 1000000 /dev/zero | tr '\\0' x; echo; exit 3"
+        assert workspace.run(["sh", "-c", script], environment={}, on_line=lambda line: lengths.append(len(line))) == 3
+    assert (max(lengths), sum(lengths)) == (LONGEST, 1_000_000)
 
 
 def test_a_workspace_is_kept_to_go_on_from_unless_it_ended_well(engine: host.HostEngine, tmp_path: Path) -> None:

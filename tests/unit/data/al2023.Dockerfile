@@ -4,6 +4,8 @@ ARG BASE=public.ecr.aws/amazonlinux/amazonlinux:2023
 FROM ${BASE}
 ARG TAG=
 LABEL phplayer="toolchain" phplayer.base="al2023" phplayer.tag="${TAG}"
+# hadolint ignore=DL3002
+USER 0
 # hadolint ignore=DL3041
 RUN dnf install -y \
       binutils \
