@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import socket
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.integration.docker_bed import DockerBed
+from tests.ports import free_port
 
 _START = 120.0  # seconds in which an emulated processor starts PHP
 
@@ -24,8 +24,7 @@ def rie(tools: Callable[[str], Path], architecture: str) -> Path:
 
 def answers(bed: DockerBed, image: str, *, rie: Path, layer: Path, task: Path, events: list[Any]) -> list[Any]:
     """Return what a function, whose handler is ``index``, answers to the events."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
+    port = free_port()
     created = bed.docker(
         *("create", "--network", "host", "--env", "_HANDLER=index"),
         *("--env", "LAMBDA_TASK_ROOT=/var/task", "--env", "LD_LIBRARY_PATH=/lib64:/usr/lib64:/opt/lib"),
@@ -34,7 +33,7 @@ def answers(bed: DockerBed, image: str, *, rie: Path, layer: Path, task: Path, e
             "--runtime-interface-emulator-address",
             f"127.0.0.1:{port}",
             "--runtime-api-address",
-            f"127.0.0.1:{port + 1}",
+            f"127.0.0.1:{free_port()}",
         ),
         "/opt/bootstrap",
     )

@@ -14,9 +14,10 @@ from phplayer.emulator.function import LocalFunction
 from phplayer.emulator.sandbox import Sandbox, SandboxSpec
 from phplayer.emulator.spec import FunctionSpec, environment
 from phplayer.runtime import Architecture
-from tests.integration import aws_endpoint, docker_function
+from tests.integration import docker_function
 from tests.integration.functions import layer, write
 from tests.integration.scenarios import SCENARIOS, Outcome, Scenario, read
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from tests.conftest import Built
@@ -68,7 +69,7 @@ def test_under_rie(rie: Path, opt: Path, tmp_path: Path, name: str) -> None:
 
 async def under_rie(rie: Path, spec: FunctionSpec, events: tuple[Any, ...]) -> tuple[list[Outcome], str]:
     """Run RIE where Lambda's own processes would be: in the sandbox, around the bootstrap."""
-    port, api = aws_endpoint.free_port(), f"127.0.0.1:{aws_endpoint.free_port()}"
+    port, api = free_port(), f"127.0.0.1:{free_port()}"
     flags = ("--runtime-interface-emulator-address", f"127.0.0.1:{port}", "--runtime-api-address", api)
     log = bytearray()
     sandbox = await Sandbox.start(
