@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING, Any, Self
 from phplayer.emulator import faults as fault_plans
 from phplayer.emulator import replies, wire
 from phplayer.emulator.events import Answer, Waiting
-from phplayer.emulator.faults import FaultKind, Route
+from phplayer.emulator.faults import Exchange, FaultKind, Route
 from phplayer.emulator.replies import State
 
 if TYPE_CHECKING:
     import h11
 
     from phplayer.emulator.events import Invocation
-    from phplayer.emulator.faults import Faults
+    from phplayer.emulator.faults import Faults, Witness
 
 EVENT_LIMIT = 6 * 1024 * 1024
 """Bytes of an event of a synchronous invocation (Lambda quotas)."""
@@ -46,9 +46,12 @@ class RuntimeApi:
     any number of runtimes take events side by side, and each event has states of its own.
     """
 
-    def __init__(self, *, concurrency: int = 1, faults: Faults = fault_plans.none) -> None:
+    def __init__(
+        self, *, concurrency: int = 1, faults: Faults = fault_plans.none, witness: Witness = fault_plans.ignore
+    ) -> None:
         self._concurrency = concurrency
         self._faults = faults
+        self._witness = witness
         self._server: asyncio.Server | None = None
         self._waiting = Waiting(newest_first=concurrency == 1)
         self._invocations: dict[str, Invocation] = {}
@@ -163,7 +166,8 @@ class RuntimeApi:
             invocation = await self._next(connection, reader)
             if invocation is None:
                 return False
-            reply = self._hand_out(invocation)
+            request_id, reply = invocation.request_id, self._hand_out(invocation)
+        self._witness(Exchange(route=route, request_id=request_id, status=reply.status))
         whole = False
         try:
             if fault is not None and fault.kind is FaultKind.DELAY:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import json
 import re
 import time
@@ -11,7 +12,7 @@ import time
 import pytest
 
 from phplayer.emulator.events import Answer, Caller
-from phplayer.emulator.faults import FaultKind, RandomFaults, Route, Script
+from phplayer.emulator.faults import Exchange, FaultKind, RandomFaults, Route, Script
 from phplayer.emulator.runtime_api import RESPONSE_LIMIT, RuntimeApi
 from tests.runtime_peer import ARN, BASE, Connect, against_api, invocation
 
@@ -287,3 +288,26 @@ def test_random_faults_repeat_with_their_seed() -> None:
     assert drawn == [two(Route.NEXT) for _ in range(200)]
     assert set(one.injected) == set(rates)
     assert None in drawn
+
+
+def test_a_witness_is_told_what_was_carried_out_even_if_the_reply_is_lost() -> None:
+    told: list[Exchange] = []
+
+    async def run() -> str:
+        async with RuntimeApi(faults=Script(Route.RESPONSE, FaultKind.RESET), witness=told.append) as api:
+            offered = invocation()
+            api.offer(offered)
+            host, port = api.address.split(":")
+            for call in (f"GET {BASE}invocation/next", f"POST {BASE}invocation/{offered.request_id}/response"):
+                reader, writer = await asyncio.open_connection(host, int(port))
+                writer.write(f"{call} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+                with contextlib.suppress(ConnectionError):
+                    await reader.read()
+                writer.close()
+            return offered.request_id
+
+    request_id = asyncio.run(run())
+    assert told == [
+        Exchange(route=Route.NEXT, request_id=request_id, status=200),
+        Exchange(route=Route.RESPONSE, request_id=request_id, status=202),
+    ]
