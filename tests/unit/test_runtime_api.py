@@ -304,6 +304,7 @@ def test_a_witness_is_told_what_was_carried_out_even_if_the_reply_is_lost() -> N
                 with contextlib.suppress(ConnectionError):
                     await reader.read()
                 writer.close()
+                await asyncio.gather(writer.wait_closed(), return_exceptions=True)
             return offered.request_id
 
     request_id = asyncio.run(run())
