@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ import pytest
 from phplayer.emulator.function import LocalFunction
 from phplayer.emulator.sandbox import Sandbox, SandboxSpec
 from phplayer.emulator.spec import FunctionSpec, environment
-from phplayer.runtime import Architecture
+from phplayer.runtime import Architecture, BootstrapMode
 from tests.integration import docker_function
 from tests.integration.functions import layer, write
 from tests.integration.scenarios import SCENARIOS, Outcome, Scenario, read
@@ -22,7 +22,7 @@ from tests.ports import free_port
 if TYPE_CHECKING:
     from tests.conftest import Built
 
-PATIENCE = 120.0  # seconds; longer than any scenario takes
+Layers = Mapping[BootstrapMode, Path]
 
 
 @pytest.fixture(scope="module")
@@ -31,14 +31,16 @@ def rie(tools: Callable[[str], Path]) -> Path:
 
 
 @pytest.fixture(scope="module")
-def opt(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return layer(built.tree, tmp_path_factory.mktemp("layers") / "opt")
+def opts(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Layers:
+    folder = tmp_path_factory.mktemp("layers")
+    modes = {scenario.mode for scenario in SCENARIOS.values()}
+    return {mode: layer(built.tree, folder / mode.value, mode=mode) for mode in modes}
 
 
-def described(scenario: Scenario, opt: Path, task: Path) -> FunctionSpec:
+def described(scenario: Scenario, opts: Layers, task: Path) -> FunctionSpec:
     return FunctionSpec(
         folder=write(task, scenario.files),
-        layers=opt,
+        layers=opts[scenario.mode],
         handler=scenario.handler,
         name="probe",
         timeout=scenario.timeout,
@@ -48,11 +50,11 @@ def described(scenario: Scenario, opt: Path, task: Path) -> FunctionSpec:
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_here(opt: Path, tmp_path: Path, name: str) -> None:
+def test_here(opts: Layers, tmp_path: Path, name: str) -> None:
     scenario = SCENARIOS[name]
 
     async def run() -> list[Outcome]:
-        async with LocalFunction(described(scenario, opt, tmp_path)) as function:
+        async with LocalFunction(described(scenario, opts, tmp_path)) as function:
             results = [await function.invoke(json.dumps(event).encode()) for event in scenario.events]
         return [("error", result.error.type) if result.error else read(result.payload) for result in results]
 
@@ -60,9 +62,9 @@ def test_here(opt: Path, tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_under_rie(rie: Path, opt: Path, tmp_path: Path, name: str) -> None:
+def test_under_rie(rie: Path, opts: Layers, tmp_path: Path, name: str) -> None:
     scenario = SCENARIOS[name]
-    outcomes, log = asyncio.run(under_rie(rie, described(scenario, opt, tmp_path), scenario.events))
+    outcomes, log = asyncio.run(under_rie(rie, described(scenario, opts, tmp_path), scenario.events))
     expected = [scenario.rie.get(number, outcome) for number, outcome in enumerate(scenario.outcomes)]
     assert outcomes == expected, log
 
