@@ -225,6 +225,10 @@ def test_several_runtimes_work_side_by_side() -> None:
             assert (await runtime.ask("POST", path, reply.body * 2)).status == 202
             assert (await runtime.ask("POST", path, b"again")).status == 403
         assert [each.answered.result().body for each in offered] == [b"00", b"11", b"22"]
+        for each in offered:
+            api.withdraw(each)
+            path = f"{BASE}invocation/{each.request_id}/error"
+            assert (await runtimes[0].ask("POST", path, b"late")).status == 403, "its answer is remembered"
         unknown = await runtimes[0].ask("POST", f"{BASE}invocation/unknown/response")
         assert unknown.status == 400, "with several there is no one state to be in"
 
