@@ -18,7 +18,7 @@ import pytest
 
 from phplayer import bootstrap
 from phplayer.runtime import BootstrapMode
-from tests.conftest import SCRIPTS, cache_folder
+from tests.conftest import PHP, SCRIPTS, cache_folder
 from tests.integration.functions import living_in, write
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def project(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("project")
     (folder / "dist").mkdir()
     (folder / "dist" / built.dist.name).symlink_to(built.dist)
-    (folder / "phplayer.toml").write_text('[php]\nversion = "8.4"\n')
+    (folder / "phplayer.toml").write_text(f'[php]\nversion = "{PHP}"\n')
     return folder
 
 
