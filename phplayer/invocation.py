@@ -6,6 +6,7 @@ The runtime stays alive between the events of a call, as it does on Lambda, and 
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import re
 from typing import TYPE_CHECKING
@@ -29,6 +30,7 @@ DEFAULT_HANDLER = "index"
 DEFAULT_TIMEOUT = 30  # seconds
 DEFAULT_MEMORY = 1024  # MB
 TEMPLATE = "template.yaml"
+_CLIENT_CONTEXT_LIMIT = 3583  # bytes in base64: https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html
 _TIMEOUT = re.compile(r"^\s*Timeout:\s*([1-9]\d{0,2})\s*(?:#.*)?$", re.MULTILINE)
 _MEMORY = re.compile(r"^\s*MemorySize:\s*([1-9]\d{2,4})\s*(?:#.*)?$", re.MULTILINE)
 _VARIABLE = re.compile(r"[A-Za-z][A-Za-z0-9_]+")  # CreateFunction's pattern
@@ -70,7 +72,7 @@ def client_context(text: str) -> str:
     """Check what an SDK would send as the client context, and return it.
 
     Raises:
-        UsageError: it is not a JSON object.
+        UsageError: it is not a JSON object, or larger than Lambda takes.
 
     """
     try:
@@ -80,6 +82,12 @@ def client_context(text: str) -> str:
     if not isinstance(document, dict):
         raise UsageError(
             "--client-context is not a JSON object.", remedy="""For instance: '{"custom": {"name": "value"}}'"""
+        )
+    size = len(base64.b64encode(text.encode()))
+    if size > _CLIENT_CONTEXT_LIMIT:
+        raise UsageError(
+            f"--client-context has {size:,} bytes in base64; Lambda takes up to {_CLIENT_CONTEXT_LIMIT:,}.",
+            remedy="Pass the data in the event.",
         )
     return text
 

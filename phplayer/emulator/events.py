@@ -80,16 +80,21 @@ class Invocation:
 
 
 class Waiting:
-    """The events that no runtime has taken, and the runtimes that wait for one."""
+    """The events that no runtime has taken, and the runtimes that wait for one.
 
-    def __init__(self) -> None:
+    A sole runtime that asks again has lost its connection, whether or not that is seen already: ``newest_first`` then
+    keeps the event from going nowhere.
+    """
+
+    def __init__(self, *, newest_first: bool) -> None:
+        self._newest_first = newest_first
         self._events: deque[Invocation] = deque()
         self._runtimes: deque[asyncio.Future[Invocation]] = deque()
 
     def put(self, invocation: Invocation, *, first: bool = False) -> None:
         """Give the event to a runtime that waits, or keep it for one."""
         while self._runtimes:
-            runtime = self._runtimes.popleft()
+            runtime = self._runtimes.pop() if self._newest_first else self._runtimes.popleft()
             if not runtime.done():
                 runtime.set_result(invocation)
                 return

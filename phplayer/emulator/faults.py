@@ -1,6 +1,7 @@
 """Faults of the Runtime API on demand: what a network, or an API in trouble, can do to a runtime.
 
-For tests. ``RuntimeApi`` asks its plan of faults about every request; a plan is any callable.
+For tests, as is the account of what was carried out. ``RuntimeApi`` asks its plan of faults about every request; a
+plan is any callable.
 """
 
 from __future__ import annotations
@@ -35,6 +36,15 @@ class FaultKind(enum.Enum):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Exchange:
+    """A call that was carried out, as the API's side sees it."""
+
+    route: Route
+    request_id: str  # of the event handed out, or named by the runtime; empty where there is none
+    status: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Fault:
     """One fault."""
 
@@ -49,6 +59,14 @@ Faults = Callable[[Route], Fault | None]
 def none(_route: Route) -> Fault | None:
     """Plan nothing."""
     return None
+
+
+Witness = Callable[[Exchange], None]
+"""Told of every call that was carried out, also if its reply is then lost."""
+
+
+def ignore(_exchange: Exchange) -> None:
+    """Take no notes."""
 
 
 class Script:

@@ -25,7 +25,7 @@ from phplayer.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from phplayer.emulator.faults import Faults
+    from phplayer.emulator.faults import Faults, Witness
     from phplayer.emulator.runtimes import Failure, Runtime, Start
 
 __all__ = ["FunctionError", "FunctionSpec", "InvokeResult", "LocalFunction", "environment"]
@@ -49,11 +49,13 @@ class LocalFunction:
         on_log: Callable[[str], None] = lambda _line: None,
         *,
         faults: Faults = fault_plans.none,
+        witness: Witness = fault_plans.ignore,
         init_limit: float = INIT_LIMIT,
     ) -> None:
         self._spec = spec
         self._on_log = on_log
         self._faults = faults
+        self._witness = witness
         self._init_limit = init_limit
         self._line = bytearray()  # printed, and not yet whole
         self._logs: list[bytearray] = []  # of the events under way
@@ -62,7 +64,7 @@ class LocalFunction:
 
     async def __aenter__(self) -> Self:
         self._api = await self._stack.enter_async_context(
-            RuntimeApi(concurrency=self._spec.concurrency, faults=self._faults)
+            RuntimeApi(concurrency=self._spec.concurrency, faults=self._faults, witness=self._witness)
         )
         self._runtimes = Runtimes(self._spec, self._api, self._hear, self._init_limit)
         return self

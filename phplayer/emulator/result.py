@@ -39,7 +39,7 @@ class FunctionError:
         document: dict[str, Any] = {"errorType": self.type, "errorMessage": self.message}
         if self.stack:
             document["stackTrace"] = self.stack
-        return json.dumps(document).encode()
+        return json.dumps(document, separators=(",", ":")).encode()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,21 +9,22 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-import json
 import re
 import time
+from collections import deque
 from typing import TYPE_CHECKING, Any, Self
 
 from phplayer.emulator import faults as fault_plans
-from phplayer.emulator import wire
+from phplayer.emulator import replies, wire
 from phplayer.emulator.events import Answer, Waiting
-from phplayer.emulator.faults import FaultKind, Route
+from phplayer.emulator.faults import Exchange, FaultKind, Route
+from phplayer.emulator.replies import State
 
 if TYPE_CHECKING:
     import h11
 
     from phplayer.emulator.events import Invocation
-    from phplayer.emulator.faults import Faults
+    from phplayer.emulator.faults import Faults, Witness
 
 EVENT_LIMIT = 6 * 1024 * 1024
 """Bytes of an event of a synchronous invocation (Lambda quotas)."""
@@ -31,6 +32,7 @@ RESPONSE_LIMIT = EVENT_LIMIT + 100
 """Bytes of a response that is not streamed: the figure in Lambda's own message about larger ones."""
 
 _BASE = "/2018-06-01/runtime/"
+_REMEMBERED = 1000  # events whose answers are known to be second ones, where several runtimes poll
 _INVOCATION = re.compile(r"invocation/([^/]+)/(response|error)")
 _MODE = "lambda-runtime-function-response-mode"
 _ERROR_TYPE = "lambda-runtime-function-error-type"
@@ -44,19 +46,25 @@ class RuntimeApi:
     any number of runtimes take events side by side, and each event has states of its own.
     """
 
-    def __init__(self, *, concurrency: int = 1, faults: Faults = fault_plans.none) -> None:
+    def __init__(
+        self, *, concurrency: int = 1, faults: Faults = fault_plans.none, witness: Witness = fault_plans.ignore
+    ) -> None:
         self._concurrency = concurrency
         self._faults = faults
+        self._witness = witness
         self._server: asyncio.Server | None = None
-        self._waiting = Waiting()
+        self._waiting = Waiting(newest_first=concurrency == 1)
         self._invocations: dict[str, Invocation] = {}
         self._connections: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
         self._asking = 0  # runtimes that wait for an event
+        self._handed_out: deque[str] = deque(maxlen=_REMEMBERED)  # IDs that an answer may name
         self.expect_runtime()
 
     def expect_runtime(self) -> None:
         """Forget the last runtime and its connections: a new one is about to start."""
         self._hang_up()
+        self._state = State.STARTED
+        self._handed_out.clear()
         self.idle = asyncio.Event()  # set while a runtime waits for an event
         loop = asyncio.get_running_loop()
         self.ready: asyncio.Future[float] = loop.create_future()  # when a runtime first asked for an event
@@ -89,6 +97,8 @@ class RuntimeApi:
         """Take the invocation back; an answer to it is refused from now on."""
         self._invocations.pop(invocation.request_id, None)
         self._waiting.remove(invocation)
+        if not invocation.answered.done() and invocation.request_id in self._handed_out:
+            self._handed_out.remove(invocation.request_id)
 
     async def hear_out(self, limit: float) -> None:
         """Wait until all that a dead runtime has sent is dealt with, ``limit`` seconds at most."""
@@ -121,8 +131,10 @@ class RuntimeApi:
                 if connection.our_state is not h11.DONE or connection.their_state is not h11.DONE:
                     break
                 connection.start_next_cycle()
-        except (h11.ProtocolError, UnicodeDecodeError, ConnectionError):
-            pass  # the runtime hung up or does not speak HTTP: it is told by the closed connection
+        except h11.RemoteProtocolError as error:
+            wire.refuse(connection, writer, error)
+        except ConnectionError:
+            pass  # the runtime hung up
 
     async def _serve(
         self,
@@ -134,25 +146,28 @@ class RuntimeApi:
         """Answer one request; tell whether the connection can go on."""
         route, request_id = _route(request.head.path)
         if route is None:
-            message = f"No such path: {request.head.path}"
-            return await wire.send(connection, writer, _refusal(404, "NotFound", message))
+            return await wire.send(connection, writer, replies.NOT_FOUND)
         wanted = "GET" if route is Route.NEXT else "POST"
         if request.head.method != wanted:
-            message = f"{request.head.path} wants {wanted}"
-            return await wire.send(connection, writer, _refusal(405, "MethodNotAllowed", message))
+            return await wire.send(connection, writer, replies.wrong_method(wanted))
         fault = self._faults(route)
         if fault is not None and fault.kind is FaultKind.RESET_UNHEARD:
             wire.reset(writer)
             return False
         if fault is not None and fault.kind is FaultKind.SERVER_ERROR:
-            return await wire.send(connection, writer, _refusal(500, "InternalServerError", "Internal Server Error"))
-        invocation = await self._next(connection, reader) if route is Route.NEXT else None
-        if invocation is not None:
-            reply = wire.Reply(status=200, headers=invocation.hand_out(), body=invocation.event)
-        elif route is Route.NEXT:
-            return False
-        else:
+            reply = replies.refusal(500, "InternalServerError", "Internal Server Error")
+            return await wire.send(connection, writer, reply)
+        invocation = None
+        if route is not Route.NEXT:
             reply = self._take_answer(request_id, request, route) if request_id else self._take_init_error(request)
+        elif self._state in (State.INIT_ERROR, State.RESPONSE_REFUSED):
+            reply = replies.not_allowed("Ready", self._state)
+        else:
+            invocation = await self._next(connection, reader)
+            if invocation is None:
+                return False
+            request_id, reply = invocation.request_id, self._hand_out(invocation)
+        self._witness(Exchange(route=route, request_id=request_id, status=reply.status))
         whole = False
         try:
             if fault is not None and fault.kind is FaultKind.DELAY:
@@ -162,6 +177,12 @@ class RuntimeApi:
             if not whole and invocation is not None:
                 self._take_back(invocation)
         return whole and not (fault is not None and fault.kind is FaultKind.DROP)
+
+    def _hand_out(self, invocation: Invocation) -> wire.Reply:
+        self._state = State.RUNNING
+        if invocation.request_id not in self._handed_out:
+            self._handed_out.append(invocation.request_id)
+        return wire.Reply(status=200, headers=invocation.hand_out(), body=invocation.event)
 
     def _take_back(self, invocation: Invocation) -> None:
         """Keep an event that did not get through whole for whoever asks next. A sole runtime asks again anyway."""
@@ -178,6 +199,8 @@ class RuntimeApi:
             again = next((invocation for invocation in self._invocations.values() if invocation.running), None)
             if again is not None:
                 return again  # it asks twice for the same event, as when its connection broke
+            self._handed_out.clear()  # who asks has done with what was before
+        self._state = State.READY
         idle = self.idle  # of this generation of runtimes
         self._asking += 1
         idle.set()
@@ -217,31 +240,38 @@ class RuntimeApi:
 
     def _take_init_error(self, request: wire.Request) -> wire.Reply:
         if self.ready.done() or self.init_error.done():
-            return self._not_allowed("InitError")
+            return replies.not_allowed("InitError", self._state)
         error_type = request.head.headers.get(_ERROR_TYPE, "")
         self.init_error.set_result(Answer(body=request.body, failed=True, error_type=error_type))
-        return _accepted()
+        self._state = State.INIT_ERROR
+        return replies.accepted()
 
     def _take_answer(self, request_id: str, request: wire.Request, route: Route) -> wire.Reply:
+        if request_id not in self._handed_out:
+            return replies.refusal(400, "InvalidRequestID", "Invalid request ID")
         invocation = self._invocations.get(request_id)
-        target = "InvocationErrorResponse" if route is Route.ERROR else "InvocationResponse"
-        if invocation is None or not invocation.taken.done():
-            if self._concurrency == 1 and not self._running():
-                return self._not_allowed(target)
-            return _refusal(400, "InvalidRequestID", "Invalid request ID")
-        if invocation.answered.done():
-            return self._not_allowed(target)
+        if invocation is None or invocation.answered.done():
+            target = "InvocationErrorResponse" if route is Route.ERROR else "InvocationResponse"
+            return replies.not_allowed(target, self._state if self._concurrency == 1 else State.RESPONSE_SENT)
         mode = request.head.headers.get(_MODE, "")
         if route is Route.RESPONSE and mode not in ("", "streaming"):
-            invocation.answer(_failure("Runtime.InvalidResponseModeHeader", f"{_MODE}: {mode}"))
-            return _refusal(400, "InvalidFunctionResponseMode", "Invalid function response mode")
+            invocation.answer(replies.failure("Runtime.InvalidResponseModeHeader", f"{_MODE}: {mode}"))
+            self._answered(State.RESPONSE_REFUSED)
+            return replies.refusal(400, "InvalidFunctionResponseMode", "Invalid function response mode")
         limit = wire.STREAM_LIMIT if mode else RESPONSE_LIMIT
         if request.size > limit:
             message = f"Response payload size exceeded maximum allowed payload size ({limit} bytes)."
-            invocation.answer(_failure("Function.ResponseSizeTooLarge", message))
-            return _refusal(413, "RequestEntityTooLarge", f"Exceeded maximum allowed payload size ({limit} bytes).")
+            invocation.answer(replies.failure("Function.ResponseSizeTooLarge", message))
+            self._answered(State.RESPONSE_SENT)
+            return replies.too_large(limit)
         invocation.answer(_answer(request, failed=route is Route.ERROR))
-        return _accepted()
+        self._answered(State.RESPONSE_SENT)
+        return replies.accepted()
+
+    def _answered(self, state: State) -> None:
+        """Note what a sole runtime may do next; several are in states of their own."""
+        if self._concurrency == 1:
+            self._state = state
 
     def _pass_on(self, head: wire.Head, data: bytes) -> None:
         """Tell a caller that wants to know about a piece of a streamed response."""
@@ -250,22 +280,6 @@ class RuntimeApi:
         invocation = self._invocations.get(_route(head.path)[1])
         if invocation is not None and invocation.running and invocation.on_data is not None:
             invocation.on_data(data)
-
-    def _running(self) -> bool:
-        return any(invocation.running for invocation in self._invocations.values())
-
-    def _not_allowed(self, target: str) -> wire.Reply:
-        if not self.ready.done():
-            state = "InitError" if self.init_error.done() else "Started"
-        elif self._running():
-            state = "Running"
-        else:
-            state = "Ready" if self._asking else "ResponseSent"
-        return _refusal(
-            403,
-            "InvalidStateTransition",
-            f"State transition from {state} to {target} failed for runtime. Error: State transition is not allowed",
-        )
 
 
 def _route(path: str) -> tuple[Route | None, str]:
@@ -289,17 +303,3 @@ def _answer(request: wire.Request, *, failed: bool) -> Answer:
         return Answer(body=body, failed=True, error_type=request.trailers[_ERROR_TYPE], first_byte=first_byte)
     error_type = request.head.headers.get(_ERROR_TYPE, "") if failed else ""
     return Answer(body=request.body, failed=failed, error_type=error_type, first_byte=first_byte)
-
-
-def _failure(error_type: str, message: str) -> Answer:
-    """Return an error of Lambda's own."""
-    body = json.dumps({"errorType": error_type, "errorMessage": message}).encode()
-    return Answer(body=body, failed=True, error_type=error_type)
-
-
-def _accepted() -> wire.Reply:
-    return wire.json_reply(202, {"status": "OK"})
-
-
-def _refusal(status: int, error_type: str, message: str) -> wire.Reply:
-    return wire.json_reply(status, {"errorMessage": message, "errorType": error_type})

@@ -6,11 +6,12 @@ Trailers and, in tests, broken connections need that.
 from __future__ import annotations
 
 import contextlib
-import json
 import socket
 import struct
 import time
 from dataclasses import dataclass
+from email.utils import formatdate
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from phplayer.emulator.faults import FaultKind
@@ -57,11 +58,6 @@ class Reply:
     status: int
     headers: tuple[tuple[str, str], ...]
     body: bytes
-
-
-def json_reply(status: int, document: dict[str, str]) -> Reply:
-    """Return a reply as the Runtime API writes them."""
-    return Reply(status=status, headers=(("Content-Type", "application/json"),), body=json.dumps(document).encode())
 
 
 async def receive(
@@ -115,10 +111,11 @@ async def send(
     import h11
 
     kind = fault.kind if fault is not None else None
-    headers = [*reply.headers, ("Content-Length", str(len(reply.body)))]
+    headers = [*reply.headers, ("Date", formatdate(usegmt=True)), ("Content-Length", str(len(reply.body)))]
     if kind is FaultKind.CLOSE:
         headers.append(("Connection", "close"))
-    head = connection.send(h11.Response(status_code=reply.status, headers=headers)) or b""
+    reason = HTTPStatus(reply.status).phrase.encode()
+    head = connection.send(h11.Response(status_code=reply.status, headers=headers, reason=reason)) or b""
     body = connection.send(h11.Data(data=reply.body)) or b""
     end = connection.send(h11.EndOfMessage()) or b""
     if kind is FaultKind.RESET:
@@ -133,6 +130,19 @@ async def send(
     writer.write(head + body + end)
     await writer.drain()
     return True
+
+
+def refuse(connection: h11.Connection, writer: asyncio.StreamWriter, error: h11.RemoteProtocolError) -> None:
+    """Tell a peer that does not speak HTTP, unless an answer to it has begun."""
+    import h11
+
+    if connection.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+        status = HTTPStatus(error.error_status_hint)
+        headers = [("Content-Type", "text/plain; charset=utf-8"), ("Connection", "close")]
+        response = h11.Response(status_code=status, headers=headers, reason=status.phrase.encode())
+        body = h11.Data(data=f"{status.value} {status.phrase}".encode())
+        for event in (response, body, h11.EndOfMessage()):
+            writer.write(connection.send(event) or b"")
 
 
 def reset(writer: asyncio.StreamWriter) -> None:

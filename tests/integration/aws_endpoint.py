@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -14,8 +13,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from tests.integration.fault_proxy import Call, Faults, faulty_proxy
+from tests.ports import free_port
 
-__all__ = ["ACCOUNT", "CREDENTIALS", "Call", "Faults", "faulty_proxy", "free_port", "moto_server", "reset"]
+__all__ = ["ACCOUNT", "CREDENTIALS", "Call", "Faults", "faulty_proxy", "moto_server", "reset"]
 
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "testing",
@@ -25,12 +25,6 @@ CREDENTIALS = {
     "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
 }
 ACCOUNT = "123456789012"  # moto's
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 @contextmanager

@@ -70,6 +70,37 @@ def layer(
     return write(into, extra or {})
 
 
+def shell(folder: Path, script: str) -> Path:
+    """Give a function a bootstrap of its own, which goes before that of the layers."""
+    path = folder / "bootstrap"
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    return folder
+
+
+def command_of(pid: int) -> str:
+    """Return the command line of a process; nothing when it has ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    except OSError:
+        return ""
+
+
+def living_in(function: Path) -> list[int]:
+    """Processes that see this function's folder as their /var/task."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if (
+                str(function) in (folder / "mountinfo").read_text()
+                and "/var/task" in (folder / "mountinfo").read_text()
+            ):
+                found.append(int(folder.name))
+        except OSError:  # it has ended
+            continue
+    return found
+
+
 def _link(source: str, target: str) -> None:
     """Hard links where the file system has them: PHP is large."""
     try:

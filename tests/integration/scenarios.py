@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from phplayer.runtime import BootstrapMode
+
 Outcome = tuple[str, Any]
 """``("answer", value)``, or ``("error", type)``."""
 
@@ -18,6 +20,7 @@ class Scenario:
     files: Mapping[str, str]
     events: tuple[Any, ...]
     outcomes: tuple[Outcome, ...]
+    mode: BootstrapMode = BootstrapMode.FUNCTION
     handler: str = "index"
     timeout: int = 60  # seconds
     memory_mb: int = 1024
@@ -49,6 +52,21 @@ def one(body: str, *outcomes: Outcome, **more: Any) -> Scenario:
     """Return a scenario of one file and one function; the events are the numbers 0, 1, ..."""
     source = f"function index($event, $context) {{ {body} }}"
     return Scenario(files={"src/index.php": source}, events=tuple(range(len(outcomes))), outcomes=outcomes, **more)
+
+
+def command(body: str, *calls: tuple[Any, Outcome], **more: Any) -> Scenario:
+    """Return a scenario of a project's command line: the events, and what comes of each."""
+    return Scenario(
+        files={"bin/console": f"<?php {body}"},
+        events=tuple(event for event, _ in calls),
+        outcomes=tuple(outcome for _, outcome in calls),
+        mode=BootstrapMode.CONSOLE,
+        **more,
+    )
+
+
+def printed(output: str, *, code: int = 0) -> Outcome:
+    return answer({"exitCode": code, "output": output})
 
 
 FINE = answer("fine")
@@ -152,5 +170,23 @@ SCENARIOS: Mapping[str, Scenario] = {
         "getenv('_X_AMZN_TRACE_ID') === $context->traceId];",
         answer(["probe", True, 36, True]),
         rie={0: answer(["probe", True, 36, False])},  # it sends no trace
+    ),
+    "a command and its words": command(
+        "echo json_encode(array_slice($argv, 1));",
+        ("greet --name='Ada L.' \"a b\"", printed('["greet","--name=Ada L.","a b"]')),
+        ({"command": "cache:clear --env=prod"}, printed('["cache:clear","--env=prod"]')),
+    ),
+    "a command that fails": command(
+        "echo 'gone'; if ($argv[1] === 'kill') posix_kill(getmypid(), 9); exit((int) $argv[1]);",
+        ("3", printed("gone", code=3)),
+        ("kill", printed("gone", code=137)),
+        ("0", printed("gone")),
+    ),
+    "a command that takes too long": command(
+        "echo 'begun'; if ($argv[1] === 'long') sleep(600);",
+        ("long", error("Phplayer\\CommandTimedOut")),
+        ("short", printed("begun")),
+        timeout=12,  # six seconds for the command, and four before the alarm rings
+        environment={"PHPLAYER_DEADLINE_MARGIN_MS": "2000"},
     ),
 }

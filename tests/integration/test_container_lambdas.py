@@ -21,10 +21,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.integration import docker_function
-from tests.integration.aws_endpoint import CREDENTIALS, free_port
+from tests.integration.aws_endpoint import CREDENTIALS
 from tests.integration.docker_bed import DockerBed
 from tests.integration.functions import layer, write
 from tests.integration.scenarios import SCENARIOS, Outcome, read
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from tests.conftest import Built

@@ -16,7 +16,7 @@ from phplayer.emulator.function import LocalFunction
 from phplayer.emulator.result import InvokeResult
 from phplayer.emulator.spec import FunctionSpec
 from phplayer.errors import UsageError
-from tests.integration.functions import layer, write
+from tests.integration.functions import layer, shell, write
 
 if TYPE_CHECKING:
     from tests.conftest import Built
@@ -43,14 +43,6 @@ def serve(
             return [await function.invoke(json.dumps(event).encode(), caller=caller) for event in events]
 
     return asyncio.run(run())
-
-
-def shell(folder: Path, script: str) -> Path:
-    """Give a function a bootstrap of its own, which goes before that of the layers."""
-    path = folder / "bootstrap"
-    path.write_text(f"#!/bin/sh\n{script}\n")
-    path.chmod(0o755)
-    return folder
 
 
 def report(result: InvokeResult) -> Mapping[str, str]:
@@ -252,15 +244,37 @@ def test_an_event_that_lambda_would_not_take_is_refused(opt: Path, tmp_path: Pat
 
 
 def test_a_stream_tells_when_its_first_byte_came(opt: Path, tmp_path: Path) -> None:
-    source = "function index() { yield 'first'; sleep(1); yield 'second'; }"
+    source = r"""
+        function index() {
+            yield 'first';
+            $caller = stream_socket_client('tcp://' . getenv('CALLER'));
+            if (fgets($caller) !== "seen\n") throw new LogicException('it was not seen');
+            yield 'second';
+        }
+    """
     pieces: list[bytes] = []
+    seen = asyncio.Event()
+
+    def hear(piece: bytes) -> None:
+        pieces.append(piece)
+        seen.set()
+
+    async def tell(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await seen.wait()
+        writer.write(b"seen\n")
+        await writer.drain()
+        writer.close()
 
     async def run() -> InvokeResult:
-        async with LocalFunction(spec(opt, write(tmp_path, {"src/index.php": source}))) as function:
-            return await function.invoke(b"{}", on_data=pieces.append)
+        async with await asyncio.start_server(tell, "127.0.0.1", 0) as caller:
+            host, port = caller.sockets[0].getsockname()
+            folder = write(tmp_path, {"src/index.php": source})
+            described = spec(opt, folder, environment={"CALLER": f"{host}:{port}"}, timeout=120)
+            async with LocalFunction(described) as function:
+                return await function.invoke(b"{}", on_data=hear)
 
     result = asyncio.run(run())
-    assert result.payload == b"".join(pieces) == b"firstsecond"
-    assert pieces[0] == b"first"
+    assert (result.error, result.payload) == (None, b"firstsecond"), "the second waited until the first was seen"
+    assert (pieces[0], b"".join(pieces)) == (b"first", b"firstsecond")
     assert result.first_byte_ms is not None
-    assert result.first_byte_ms + 900 < result.duration_ms
+    assert 0 < result.first_byte_ms < result.duration_ms

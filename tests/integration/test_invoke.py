@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -15,8 +16,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from phplayer import bootstrap
+from phplayer.runtime import BootstrapMode
 from tests.conftest import PHP, SCRIPTS, cache_folder
-from tests.integration.functions import write
+from tests.integration.functions import living_in, write
 
 if TYPE_CHECKING:
     from tests.conftest import Built, Phplayer
@@ -177,10 +180,10 @@ def test_before_build_it_says_to_build(phplayer: Phplayer, tmp_path: Path) -> No
     assert "phplayer build" in done.stderr
 
 
-def _sleeping(function: Path) -> subprocess.Popen[str]:
+def _sleeping(function: Path, *options: str) -> subprocess.Popen[str]:
     """An invoke whose function sleeps."""
     process = subprocess.Popen(
-        [str(SCRIPTS / "phplayer"), "invoke", str(function), "--timeout", "100", "--payload", '{"do": "sleep"}'],
+        [str(SCRIPTS / "phplayer"), "invoke", str(function), "--timeout", "300", *options],
         env={**os.environ, "PHPLAYER_CACHE": str(cache_folder())},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -191,31 +194,32 @@ def _sleeping(function: Path) -> subprocess.Popen[str]:
     return process
 
 
-def _living_in(function: Path) -> list[int]:
-    """Processes that see this function's folder as their /var/task."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            if (
-                str(function) in (folder / "mountinfo").read_text()
-                and "/var/task" in (folder / "mountinfo").read_text()
-            ):
-                found.append(int(folder.name))
-        except OSError:  # it has ended
-            continue
-    return found
-
-
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
 def test_nothing_is_left_whatever_ends_it(function: Path, number: signal.Signals, code: int) -> None:
-    process = _sleeping(function)
-    assert len(_living_in(function)) >= 3, "the two of the sandbox, and PHP"
+    process = _sleeping(function, "--payload", '{"do": "sleep"}')
+    _end(process, number, code, function)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
+def test_nothing_is_left_of_a_command_either(function: Path, number: signal.Signals, code: int) -> None:
+    bootstrap.write(BootstrapMode.CONSOLE, function / "layer")
+    with zipfile.ZipFile(function / "layer.zip", "w") as archive:
+        for path in (function / "layer").rglob("*"):
+            archive.write(path, path.relative_to(function / "layer"))
+    shutil.rmtree(function / "layer")
+    write(function, {"bin/console": '<?php echo "sleeping\\n"; sleep(321);'})
+    process = _sleeping(function, "--layer", str(function / "layer.zip"), "--payload", '"sleep"')
+    _end(process, number, code, function)
+
+
+def _end(process: subprocess.Popen[str], number: signal.Signals, code: int, function: Path) -> None:
+    assert len(living_in(function)) >= 3, "the two of the sandbox, and PHP"
     process.send_signal(number)
-    _, errors = process.communicate(timeout=10)
+    _, errors = process.communicate(timeout=60)
     assert process.returncode == code
     assert "Traceback" not in errors
-    deadline = time.monotonic() + 5
-    while (left := _living_in(function)) and time.monotonic() < deadline:
+    deadline = time.monotonic() + 60
+    while (left := living_in(function)) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert left == []
 

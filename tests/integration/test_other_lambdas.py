@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,15 +13,16 @@ import pytest
 from phplayer.emulator.function import LocalFunction
 from phplayer.emulator.sandbox import Sandbox, SandboxSpec
 from phplayer.emulator.spec import FunctionSpec, environment
-from phplayer.runtime import Architecture
-from tests.integration import aws_endpoint, docker_function
+from phplayer.runtime import Architecture, BootstrapMode
+from tests.integration import docker_function
 from tests.integration.functions import layer, write
 from tests.integration.scenarios import SCENARIOS, Outcome, Scenario, read
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from tests.conftest import Built
 
-PATIENCE = 120.0  # seconds; longer than any scenario takes
+Layers = Mapping[BootstrapMode, Path]
 
 
 @pytest.fixture(scope="module")
@@ -30,14 +31,16 @@ def rie(tools: Callable[[str], Path]) -> Path:
 
 
 @pytest.fixture(scope="module")
-def opt(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return layer(built.tree, tmp_path_factory.mktemp("layers") / "opt")
+def opts(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Layers:
+    folder = tmp_path_factory.mktemp("layers")
+    modes = {scenario.mode for scenario in SCENARIOS.values()}
+    return {mode: layer(built.tree, folder / mode.value, mode=mode) for mode in modes}
 
 
-def described(scenario: Scenario, opt: Path, task: Path) -> FunctionSpec:
+def described(scenario: Scenario, opts: Layers, task: Path) -> FunctionSpec:
     return FunctionSpec(
         folder=write(task, scenario.files),
-        layers=opt,
+        layers=opts[scenario.mode],
         handler=scenario.handler,
         name="probe",
         timeout=scenario.timeout,
@@ -47,11 +50,11 @@ def described(scenario: Scenario, opt: Path, task: Path) -> FunctionSpec:
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_here(opt: Path, tmp_path: Path, name: str) -> None:
+def test_here(opts: Layers, tmp_path: Path, name: str) -> None:
     scenario = SCENARIOS[name]
 
     async def run() -> list[Outcome]:
-        async with LocalFunction(described(scenario, opt, tmp_path)) as function:
+        async with LocalFunction(described(scenario, opts, tmp_path)) as function:
             results = [await function.invoke(json.dumps(event).encode()) for event in scenario.events]
         return [("error", result.error.type) if result.error else read(result.payload) for result in results]
 
@@ -59,9 +62,9 @@ def test_here(opt: Path, tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_under_rie(rie: Path, opt: Path, tmp_path: Path, name: str) -> None:
+def test_under_rie(rie: Path, opts: Layers, tmp_path: Path, name: str) -> None:
     scenario = SCENARIOS[name]
-    outcomes, log = asyncio.run(under_rie(rie, described(scenario, opt, tmp_path), scenario.events))
+    outcomes, log = asyncio.run(under_rie(rie, described(scenario, opts, tmp_path), scenario.events))
     expected = [scenario.rie.get(number, outcome) for number, outcome in enumerate(scenario.outcomes)]
     assert outcomes == expected, log
     if all(kind == "answer" for kind, _ in scenario.outcomes):
@@ -70,7 +73,7 @@ def test_under_rie(rie: Path, opt: Path, tmp_path: Path, name: str) -> None:
 
 async def under_rie(rie: Path, spec: FunctionSpec, events: tuple[Any, ...]) -> tuple[list[Outcome], str]:
     """Run RIE where Lambda's own processes would be: in the sandbox, around the bootstrap."""
-    port, api = aws_endpoint.free_port(), f"127.0.0.1:{aws_endpoint.free_port()}"
+    port, api = free_port(), f"127.0.0.1:{free_port()}"
     flags = ("--runtime-interface-emulator-address", f"127.0.0.1:{port}", "--runtime-api-address", api)
     log = bytearray()
     sandbox = await Sandbox.start(

@@ -14,7 +14,8 @@ import pytest
 
 from tests import layers
 from tests.conftest import Phplayer
-from tests.integration.aws_endpoint import CREDENTIALS, free_port
+from tests.integration.aws_endpoint import CREDENTIALS
+from tests.ports import free_port
 
 
 @pytest.fixture(scope="module")

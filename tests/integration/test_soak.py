@@ -1,6 +1,9 @@
 """Tens of thousands of events with random failures, of the functions and of the Runtime API: none is lost or run twice.
 
-Two functions side by side. ``PHPLAYER_SOAK_SECONDS`` makes it longer (``make soak``).
+Three books are kept apart and compared: what the callers were told; what the API handed out and accepted; and what
+the handlers ran, as they themselves wrote down before they did anything else. Three functions side by side, one of
+them with several workers. ``PHPLAYER_SOAK_SECONDS`` makes it longer (``make soak SECONDS=900``),
+``PHPLAYER_SOAK_SEED`` makes it another.
 """
 
 from __future__ import annotations
@@ -14,12 +17,12 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from phplayer.emulator import processes
-from phplayer.emulator.faults import Fault, FaultKind, RandomFaults, Route
+from phplayer.emulator.faults import Exchange, Fault, FaultKind, RandomFaults, Route
 from phplayer.emulator.function import LocalFunction
 from phplayer.emulator.result import InvokeResult
 from phplayer.emulator.spec import FunctionSpec
@@ -30,18 +33,23 @@ if TYPE_CHECKING:
 
 SECONDS = float(os.environ.get("PHPLAYER_SOAK_SECONDS", "120"))
 SEED = int(os.environ.get("PHPLAYER_SOAK_SEED", "1"))
-FUNCTIONS = 2
+WORKERS = (1, 1, 3)  # of each function
 TIMEOUT = 3.0
 
 SOURCE = r"""
     function index($event) {
         $n = $event['n'];
-        file_put_contents('php://stderr', "ran {$n}\n");
+        static $book = null;
+        $book ??= stream_socket_client('tcp://' . getenv('BOOK'));
+        fwrite($book, "{$n}\n");
+        if (fgets($book) !== "noted\n") throw new LogicException('the book is closed');
         switch ($event['do']) {
             case 'throw': throw new DomainException("event {$n}");
             case 'exit': echo 'bye'; exit(3);
             case 'fatal': eval('function strlen() {}');
-            case 'memory': while (true) { $kept[] = str_repeat('x', 1 << 20); }
+            case 'memory':
+                if (getenv('AWS_LAMBDA_MAX_CONCURRENCY')) ini_set('memory_limit', '96M'); // workers share the memory
+                while (true) { $kept[] = str_repeat('x', 1 << 20); }
             case 'bad result': return ['deep' => ["\xff"]];
             case 'too large': return str_repeat('x', (6 << 20) + 200);
             case 'killed': proc_open(['sh', '-c', 'kill -9 $PPID'], [], $pipes); sleep(60);
@@ -86,39 +94,93 @@ RATES = {
 }
 
 
-@dataclass
-class Tally:
-    """What one function was asked and what came of it."""
+# What ends an event without a word of the runtime that the API accepted.
+UNTOLD = {"Runtime.ExitError", "Sandbox.Timedout", "Function.ResponseSizeTooLarge"}
 
-    answered: int = 0
-    failed: Counter[str] = field(default_factory=Counter)
-    ran: Counter[int] = field(default_factory=Counter)
-    kinds: Counter[str] = field(default_factory=Counter)
-    expected: set[int] = field(default_factory=set)  # events that were answered, so must have been run
+
+@dataclass(kw_only=True)
+class Books:
+    """What became of one function's events, told by three who do not know of each other."""
+
+    name: str
+    results: dict[int, tuple[str, InvokeResult]] = field(default_factory=dict)  # callers: kind, and what they got
+    handed_out: Counter[str] = field(default_factory=Counter)  # the API: by request ID
+    accepted: dict[Route, Counter[str]] = field(
+        default_factory=lambda: {Route.RESPONSE: Counter(), Route.ERROR: Counter()}
+    )
+    refused: Counter[int] = field(default_factory=Counter)  # by status
+    ran: Counter[int] = field(default_factory=Counter)  # the handlers
     wrong: list[str] = field(default_factory=list)
-    starts: int = 0
 
-    def hear(self, line: str) -> None:
-        if line.startswith("ran "):
-            self.ran[int(line.removeprefix("ran "))] += 1
+    def witness(self, exchange: Exchange) -> None:
+        """Write down what the API carried out."""
+        if exchange.route is Route.NEXT and exchange.status == 200:
+            self.handed_out[exchange.request_id] += 1
+        elif exchange.route in self.accepted and exchange.status == 202:
+            self.accepted[exchange.route][exchange.request_id] += 1
+        elif exchange.status >= 400:
+            self.refused[exchange.status] += 1
 
-    def note(self, number: int, kind: str, result: InvokeResult, faults: tuple[FaultKind, ...]) -> None:
-        self.kinds[kind] += 1
-        self.starts += result.init_ms is not None
+    async def write_down(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Write down what a handler is about to do; it goes on when that is done."""
+        try:
+            while line := await reader.readline():
+                self.ran[int(line)] += 1
+                writer.write(b"noted\n")
+        except ConnectionError:
+            pass  # it was killed
+        finally:
+            writer.close()
+
+    def note(self, number: int, kind: str, result: InvokeResult, expected: set[str] | None) -> None:
+        """Write down what a caller was told; a failure must be of these types, where it is known."""
+        self.results[number] = kind, result
         if result.error is None:
-            self.answered += 1
             if json.loads(result.payload) != [kind, number]:
                 self.wrong.append(f"event {number} ({kind}) was answered {result.payload[:200]!r}")
-            self.expected.add(number)
-        else:
-            self.failed[result.error.type] += 1
-            # After a fault of the API the runtime may be unable to tell, and a loaded machine may be slow at anything.
-            expected = {KINDS[kind][1], "Sandbox.Timedout", "Function.DeadlineNear"}
-            if not faults and result.error.type not in expected:
-                self.wrong.append(f"event {number} ({kind}, {faults}) failed with {result.error}: {result.logs[-500:]}")
+        elif expected is not None and result.error.type not in expected:
+            self.wrong.append(f"event {number} ({kind}) failed with {result.error}: {result.logs[-500:]}")
+
+    def check(self) -> None:
+        """Compare the books."""
+        answered = {number for number, (_, result) in self.results.items() if result.error is None}
+        numbers = {result.request_id: number for number, (_, result) in self.results.items()}
+        responses, errors = self.accepted[Route.RESPONSE], self.accepted[Route.ERROR]
+        assert self.wrong == []
+        assert set(self.results) == set(range(len(self.results))), "an event was lost"
+        assert len(numbers) == len(self.results)
+        assert set(self.ran.values()) == {1}, "an event was run twice"
+        assert set((responses + errors).values()) == {1}, "an event was answered twice"
+        assert set(self.handed_out) <= set(numbers), "an event came from nowhere"
+        assert set(responses + errors) <= set(self.handed_out)
+        assert set(self.ran) <= {numbers[request_id] for request_id in self.handed_out}
+        assert answered <= set(self.ran), "an answer came from nowhere"
+        for number, (kind, result) in self.results.items():
+            told = (responses[result.request_id], errors[result.request_id])
+            if result.error is None:
+                assert told == (1, 0), (number, kind)
+            elif told == (0, 0):
+                assert result.error.type in UNTOLD, (number, kind, result.error)
+            else:  # a stream says at the end of its response that it failed
+                assert told == ((1, 0) if kind == "late" and responses[result.request_id] else (0, 1)), (number, kind)
+
+    def figures(self, injected: Counter[FaultKind]) -> str:
+        """Return an account of it all."""
+        failures = Counter(result.error.type for _, result in self.results.values() if result.error is not None)
+        kinds = Counter(kind for kind, _ in self.results.values())
+        starts = sum(result.init_ms is not None for _, result in self.results.values())
+        accepted = {route.value: counts.total() for route, counts in self.accepted.items()}
+        again = self.handed_out.total() - len(self.handed_out)
+        return f"""{self.name}:
+  callers  {len(self.results)} events: {len(self.results) - failures.total()} answers, {failures.total()} failures
+  API      {len(self.handed_out)} handed out, {again} of them again; accepted {accepted}; refused {dict(self.refused)}
+  handlers {self.ran.total()} run; {starts} starts
+  events   {dict(kinds)}
+  failures {dict(failures)}
+  faults   { ({kind.name: count for kind, count in injected.items()}) }"""
 
 
-class Faults:
+class RecentFaults:
     """Random faults, remembered until they are asked for."""
 
     def __init__(self, seed: int) -> None:
@@ -149,16 +211,36 @@ def kinds(seed: int) -> Iterator[str]:
         yield from drawn.choices(names, rates, k=1000)
 
 
-async def soak(spec: FunctionSpec, seed: int, until: float) -> tuple[Tally, Faults]:
-    tally, faults = Tally(), Faults(seed)
-    async with LocalFunction(spec, tally.hear, faults=faults) as function:
-        for number, kind in enumerate(kinds(seed)):
+async def soak(opt: Path, task: Path, workers: int, seed: int, until: float) -> tuple[Books, RecentFaults]:
+    books, faults = Books(name=f"seed {seed}, workers {workers}"), RecentFaults(seed)
+    events = enumerate(kinds(seed))
+
+    async def call_on_and_on(function: LocalFunction) -> None:
+        for number, kind in events:
+            result = await function.invoke(json.dumps({"n": number, "do": kind}).encode())
+            recent = faults.recent()
+            # After a fault of the API the runtime may be unable to tell, and a loaded machine may be slow at anything.
+            expected = {KINDS[kind][1], "Sandbox.Timedout", "Function.DeadlineNear"}
+            # Beside others an event may suffer from what they do, such as ending the whole environment.
+            books.note(number, kind, result, None if recent or workers > 1 else expected)
             if time.monotonic() > until and number >= len(KINDS):
-                break
-            event: dict[str, Any] = {"n": number, "do": kind}
-            result = await function.invoke(json.dumps(event).encode())
-            tally.note(number, kind, result, faults.recent())
-    return tally, faults
+                return
+
+    async with await asyncio.start_server(books.write_down, "127.0.0.1", 0) as book:
+        host, port = book.sockets[0].getsockname()
+        spec = FunctionSpec(
+            layers=opt,
+            folder=task,
+            handler="index",
+            name="soak",
+            timeout=TIMEOUT,
+            memory_mb=192 if workers == 1 else 512,
+            concurrency=workers,
+            environment={"BOOK": f"{host}:{port}"},
+        )
+        async with LocalFunction(spec, faults=faults, witness=books.witness) as function:
+            await asyncio.gather(*(call_on_and_on(function) for _ in range(workers)))
+    return books, faults
 
 
 @pytest.mark.timeout(SECONDS * 3 + 300)
@@ -167,24 +249,17 @@ def test_no_event_is_lost_or_run_twice(built: Built, tmp_path: Path, capsys: pyt
     task = write(tmp_path / "task", {"src/index.php": SOURCE})
     before = set(processes.children(os.getpid()))
 
-    async def run() -> list[tuple[Tally, Faults]]:
+    async def run() -> list[tuple[Books, RecentFaults]]:
         until = time.monotonic() + SECONDS
-        spec = FunctionSpec(layers=opt, folder=task, handler="index", name="soak", timeout=TIMEOUT, memory_mb=192)
-        return await asyncio.gather(*(soak(spec, SEED + number, until) for number in range(FUNCTIONS)))
+        functions = (soak(opt, task, workers, SEED + number, until) for number, workers in enumerate(WORKERS))
+        return await asyncio.gather(*functions)
 
     done = asyncio.run(run())
-    for tally, faults in done:
-        handed_out = sum(tally.kinds.values())
-        injected = {kind.name: count for kind, count in faults.random.injected.items()}
-        figures = (
-            f"{handed_out} events: {tally.answered} answers, {tally.failed.total()} failures {dict(tally.failed)}; "
-            f"{tally.starts} starts; faults {injected}"
-        )
-        with capsys.disabled():
-            print(figures)  # noqa: T201  figures for whoever ran it
-        assert tally.wrong == []
-        assert handed_out == tally.answered + tally.failed.total()
-        assert max(tally.ran.values()) == 1, "an event was run twice"
-        assert tally.expected <= set(tally.ran), "an answer came from nowhere"
-        assert set(tally.kinds) == set(KINDS)
+    with capsys.disabled():
+        print(f"\n{SECONDS:.0f} seconds")  # noqa: T201  figures for whoever ran it
+        for books, faults in done:
+            print(books.figures(faults.random.injected))  # noqa: T201  figures for whoever ran it
+    for books, _ in done:
+        books.check()
+        assert {kind for kind, _ in books.results.values()} == set(KINDS)
     assert set(processes.children(os.getpid())) <= before

@@ -235,3 +235,11 @@ def test_the_report_is_lambdas_line() -> None:
 )
 def test_errors_are_read_in_whatever_form_they_come(body: bytes, error: FunctionError) -> None:
     assert FunctionError.decode(body) == error
+
+
+def test_a_client_context_has_lambdas_limit() -> None:
+    """3,583 bytes in base64, which writes three bytes with four."""
+    largest = '{"a":"%s"}' % ("x" * (3583 // 4 * 3 - 8))
+    assert invocation.client_context(largest) == largest
+    with pytest.raises(UsageError, match="has 3,584 bytes in base64; Lambda takes up to 3,583"):
+        invocation.client_context(largest.replace("x", "xx", 1))
