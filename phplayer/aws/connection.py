@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from phplayer import __version__
+from phplayer.aws import answers
 from phplayer.aws.failures import translated
 from phplayer.errors import UsageError
 from phplayer.ledger import AWS_ENDPOINT
@@ -97,6 +98,7 @@ class Connection:
                     self._clients[key] = self._session.client(
                         service, region_name=region, endpoint_url=self._endpoint_url, config=config
                     )
+                answers.watch(self._clients[key].meta.events, retry=attempts > 1)
                 if prepare is not None:
                     prepare(self._clients[key])
             return self._clients[key]

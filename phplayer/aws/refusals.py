@@ -9,6 +9,10 @@ class OutcomeUnknownError(AwsRefusedError):
     """The call may or may not have taken effect: no answer arrived, or AWS failed inside."""
 
 
+class HalfAnswerError(OutcomeUnknownError):
+    """The answer was cut off, or is not AWS's at all."""
+
+
 class UnreachableError(EnvironmentMissingError):
     """Nothing listens there, or the way is barred: the call was not sent."""
 

@@ -5,12 +5,19 @@ from pathlib import Path
 from typing import Any
 
 import botocore.exceptions
+import botocore.parsers
 import pytest
 from botocore.stub import Stubber
 
 from phplayer import aws
-from phplayer.aws import Aws
-from phplayer.aws.refusals import CredentialsUnknownError, OutcomeUnknownError, ThrottledError, UnreachableError
+from phplayer.aws import Aws, answers
+from phplayer.aws.refusals import (
+    CredentialsUnknownError,
+    HalfAnswerError,
+    OutcomeUnknownError,
+    ThrottledError,
+    UnreachableError,
+)
 from phplayer.errors import AwsRefusedError, EnvironmentMissingError, PhplayerError, UsageError
 
 REGION = "eu-west-1"
@@ -145,7 +152,9 @@ def test_a_refusal_says_what_where_and_what_to_do(
         (botocore.exceptions.SSOTokenLoadError(error_msg="expired"), EnvironmentMissingError),
         (botocore.exceptions.CredentialRetrievalError(provider="p", error_msg="e"), EnvironmentMissingError),
         (botocore.exceptions.ConfigParseError(path="~/.aws/config"), UsageError),
-        (KeyError("LayerVersionArn"), AwsRefusedError),
+        (KeyError("LayerVersionArn"), HalfAnswerError),
+        (botocore.parsers.ResponseParserError("no XML"), HalfAnswerError),
+        (botocore.exceptions.PaginationError(message="the same token twice"), HalfAnswerError),
     ],
 )
 def test_whatever_boto3_raises_becomes_one_of_our_errors(
@@ -219,3 +228,24 @@ def test_a_vpc_endpoint_is_aws_and_a_local_one_never(monkeypatch: pytest.MonkeyP
     assert Aws(endpoint_url="http://amazonaws.com.evil.test").endpoint(REGION) == "http://amazonaws.com.evil.test"
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:5001")  # boto3 obeys it, so the ledger must know
     assert Aws().endpoint(REGION) == "http://127.0.0.1:5001"
+
+
+@pytest.mark.parametrize(
+    ("operation", "answer", "missing"),
+    [
+        ("ListLayerVersions", {"LayerVersions": []}, ""),
+        ("ListLayerVersions", {"LayerVersions": [{"LayerVersionArn": ARN}], "NextMarker": "2"}, ""),
+        ("ListLayerVersions", {"NextMarker": "2"}, "LayerVersions[].LayerVersionArn"),
+        ("ListLayerVersions", {"LayerVersions": [{"LayerVersionArn": ARN}, {}]}, "LayerVersions[].LayerVersionArn"),
+        ("PublishLayerVersion", {"LayerVersionArn": ARN, "Content": {"CodeSha256": "abc="}}, ""),
+        ("PublishLayerVersion", {"LayerVersionArn": ARN, "Content": {}}, "Content.CodeSha256"),
+        ("PublishLayerVersion", {"LayerVersionArn": ARN}, "Content.CodeSha256"),
+        ("PublishLayerVersion", {"LayerVersionArn": "arn", "Content": {"CodeSha256": "abc="}}, "LayerVersionArn"),
+        ("ListFunctions", {}, "Functions[].FunctionArn"),
+        ("GetLayerVersionPolicy", {"Policy": '{"Statement": []}'}, ""),
+        ("GetLayerVersionPolicy", {"Policy": '{"Statement": ['}, "Policy"),
+        ("DeleteLayerVersion", {}, ""),
+    ],
+)
+def test_an_answer_that_is_not_whole_lacks_something(operation: str, answer: dict[str, Any], missing: str) -> None:
+    assert answers.lacking(operation, answer) == missing
