@@ -29,6 +29,10 @@ class ConflictError(AwsRefusedError):
     """What is to be made exists already."""
 
 
+class ArchitecturesRefusedError(AwsRefusedError):
+    """The region has functions on x86_64 only, and takes no layer that names architectures."""
+
+
 class ElsewhereError(AwsRefusedError):
     """The bucket exists in another region."""
 
@@ -58,6 +62,7 @@ _REFUSALS: dict[str, tuple[str, str]] = {
         "The account's storage for functions and layers is full",
         "Delete old layer versions (phplayer layers prune), or ask AWS for a higher quota, and run again.",
     ),
+    "architectures": ("The region has no functions on arm64", "Leave this region out for arm64."),
     "size": ("AWS finds the archive too large", "Build with fewer extensions or packages, or pass --s3-bucket."),
     "bucket": ("There is no such bucket", "Pass --create-bucket, or name an existing one with --s3-bucket."),
     "elsewhere": (
@@ -99,7 +104,12 @@ _KINDS = {
     "BucketAlreadyExists": "taken",
     "UnknownOperationException": "foreign",
 }
-_CLASSES: dict[str, type[AwsRefusedError]] = {"throttled": ThrottledError, "unknown": CredentialsUnknownError}
+_NO_ARCHITECTURES = "CompatibleArchitectures are not supported"
+_CLASSES: dict[str, type[AwsRefusedError]] = {
+    "architectures": ArchitecturesRefusedError,
+    "throttled": ThrottledError,
+    "unknown": CredentialsUnknownError,
+}
 _MISSING, _CONFLICT, _THROTTLED = 404, 409, 429
 _SERVER_ERROR = 500  # and above: whether the call took effect is not said
 
@@ -139,4 +149,6 @@ def _kind(code: str, message: str, status: int) -> str:
     kind = _KINDS.get(code, "")
     if kind == "signature" and ("Signature expired" in message or "not yet current" in message):
         return "clock"
+    if code == "InvalidParameterValueException" and message.startswith(_NO_ARCHITECTURES):
+        return "architectures"
     return kind or ("throttled" if status == _THROTTLED else "")

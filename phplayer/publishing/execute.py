@@ -90,7 +90,6 @@ class _Execution:
     client: Client
     ledger_path: Path
     terms: Terms
-    memory: running.Memory = field(default_factory=running.Memory)
 
     def carry_out(self, step: Step, tell: Listener) -> Outcome:
         begun = time.monotonic()
@@ -144,13 +143,12 @@ class _Execution:
     def _publish(self, step: Step, note: Note, tell: Listener) -> LayerVersion:
         terms = self.terms
         how = Sending(client=self.client, patience=terms.patience, stopping=terms.stopping)
-        if step.upload is None:
-            with self.memory.holding(step.archive.size):
-                data = step.archive.path.read_bytes()
-                _check(step, hashlib.sha256(data))
-                return send(step, data, note, how, tell)
         with step.archive.path.open("rb") as file:
-            _check(step, hashlib.file_digest(file, "sha256"))
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        if digest != step.archive.sha256:
+            raise UsageError(f"{step.archive.path} changed while it was being published.", remedy="Publish it again.")
+        if step.upload is None:
+            return send(step, step.archive.path, note, how, tell)
         with uploads.uploaded(
             step, step.upload, self.client, create=terms.create_bucket, keep=terms.keep_upload, tell=tell
         ) as stored:
@@ -180,8 +178,3 @@ class _Execution:
                 f"{arn} exists, but {self.ledger_path} cannot be written: {error.strerror or error}.",
                 remedy="Make room or correct its permissions, then publish again: the version is found and recorded.",
             ) from error
-
-
-def _check(step: Step, digest: hashlib._Hash) -> None:
-    if digest.hexdigest() != step.archive.sha256:
-        raise UsageError(f"{step.archive.path} changed while it was being published.", remedy="Publish it again.")

@@ -7,7 +7,7 @@ from typing import Any
 import botocore.exceptions
 import botocore.parsers
 import pytest
-from botocore.stub import Stubber
+from botocore.stub import ANY, Stubber
 
 from phplayer import aws
 from phplayer.aws import Aws, answers
@@ -57,14 +57,14 @@ def stub(client: Aws) -> Iterator[Callable[..., Stubber]]:
         stubber.assert_no_pending_responses()
 
 
-def publish(client: Aws) -> aws.LayerVersion:
+def publish(client: Aws, architecture: str = "x86_64") -> aws.LayerVersion:
     return client.layers.publish(
         REGION,
         aws.Details(
             layer="php-84-x86_64",
             description="PHP 8.4.24",
             runtimes=("provided.al2023",),
-            architectures=("x86_64",),
+            architectures=(architecture,),
             license_info="PHP-3.01",
         ),
         b"zip",
@@ -83,7 +83,7 @@ def test_a_published_version_is_returned_with_its_digest(client: Aws, stub: Call
         {"LayerVersionArn": ARN, "Version": 3, "Description": "d", "Content": {"CodeSha256": "abc=", "CodeSize": 3}},
         {
             "LayerName": "php-84-x86_64",
-            "Content": {"ZipFile": b"zip"},
+            "Content": {"ZipFile": ANY},  # a mark, whose place the archive takes (see test_request_body)
             "Description": "PHP 8.4.24",
             "CompatibleRuntimes": ["provided.al2023"],
             "CompatibleArchitectures": ["x86_64"],
@@ -92,6 +92,35 @@ def test_a_published_version_is_returned_with_its_digest(client: Aws, stub: Call
     )
     made = publish(client)
     assert (str(made.arn), made.arn.version, made.code_sha256, made.size) == (ARN, 3, "abc=", 3)
+
+
+def _refuse_architectures(stubber: Stubber) -> None:
+    message = f"CompatibleArchitectures are not supported in {REGION}. Please remove the CompatibleArchitectures value"
+    stubber.add_client_error("publish_layer_version", "InvalidParameterValueException", message, 400)
+
+
+def test_a_region_that_takes_no_architectures_gets_none(client: Aws, stub: Callable[..., Stubber]) -> None:
+    stubber = stub(once=True)
+    _refuse_architectures(stubber)
+    stubber.add_response(
+        "publish_layer_version",
+        {"LayerVersionArn": ARN, "Version": 3, "Content": {"CodeSha256": "abc="}},
+        {
+            "LayerName": "php-84-x86_64",
+            "Content": {"ZipFile": ANY},
+            "Description": "PHP 8.4.24",
+            "CompatibleRuntimes": ["provided.al2023"],
+            "LicenseInfo": "PHP-3.01",
+        },
+    )
+    assert publish(client).arn.version == 3
+
+
+def test_a_region_without_arm64_gets_no_layer_for_it(client: Aws, stub: Callable[..., Stubber]) -> None:
+    _refuse_architectures(stub(once=True))
+    with pytest.raises(AwsRefusedError, match="has no functions on arm64") as caught:
+        publish(client, "arm64")
+    assert "Leave this region out" in caught.value.remedy
 
 
 def test_publishing_is_sent_once_and_reading_is_retried(client: Aws) -> None:

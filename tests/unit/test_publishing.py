@@ -111,10 +111,12 @@ class FakeAws:
         self.audiences.add((arn, audience))
 
     def publish(
-        self, region: str, details: Details, content: bytes | StoredObject, *, sent: Callable[[int], None] | None = None
+        self, region: str, details: Details, content: Path | StoredObject, *, sent: Callable[[int], None] | None = None
     ) -> LayerVersion:
         layer, description = details.layer, details.description
-        archive = self.objects[content.bucket][content.key] if isinstance(content, StoredObject) else content
+        archive = (
+            self.objects[content.bucket][content.key] if isinstance(content, StoredObject) else content.read_bytes()
+        )
         if sent is not None:
             sent(len(archive) * 4 // 3)
         self.before(region)
