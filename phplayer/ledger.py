@@ -170,15 +170,16 @@ def decode(data: bytes, title: str) -> Ledger:
         raise UsageError(f"The ledger {title} is damaged: {error}. It was left as it is.", remedy=remedy) from error
 
 
-def record(path: Path, entry: Entry) -> None:
-    """Add the entry to the file, or make it the current one of its place.
+def record(path: Path, entry: Entry, *, gone: int | None = None) -> None:
+    """Add the entry to the file, or make it the current one of its place, instead of a version that is gone from there.
 
     Raises:
         UsageError: the file cannot be read (see ``read``).
         OSError: it cannot be written; it is as it was.
 
     """
-    change(path, lambda before: before.adding(entry))
+    lost = {(entry.place, gone)} if gone is not None and gone != entry.version else set()
+    change(path, lambda before: before.without(lost).adding(entry))
 
 
 def change(path: Path, work: Callable[[Ledger], Ledger]) -> None:

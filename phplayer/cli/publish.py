@@ -244,6 +244,6 @@ def _layer(outcome: Outcome) -> dict[str, Any]:
         "code_sha256": step.archive.code_sha256,
         "happened": outcome.happened.name.lower(),
         "remarks": list(outcome.remarks),
-        "upload": str(step.upload) if step.upload is not None else None,
+        "upload": str(step.upload) if step.upload is not None and outcome.is_new else None,
         "error": Console.error_document(error) if error is not None else None,
     }
