@@ -101,22 +101,26 @@ class Ledger:
 
     def adding(self, new: Entry) -> Ledger:
         """Return a ledger with this version in it, as the current one of its place."""
-        known = any(entry.in_use for entry in self.entries if _same_version(entry, new))
-        others = (
-            msgspec.structs.replace(entry, current=False) if entry.place == new.place else entry
-            for entry in self.entries
-            if not _same_version(entry, new)
-        )
-        entries = (*others, msgspec.structs.replace(new, current=True, in_use=new.in_use or known))
-        return Ledger(entries=tuple(sorted(entries, key=lambda entry: (entry.place, entry.version))))
+        there = [entry for entry in self.entries if _where(entry) == _where(new)]
+        elsewhere = [entry for entry in self.entries if _where(entry) != _where(new)]
+        known = any(entry.in_use for entry in there if entry.version == new.version)
+        others = [
+            msgspec.structs.replace(entry, current=False) if entry.current else entry
+            for entry in there
+            if entry.version != new.version
+        ]
+        made = msgspec.structs.replace(new, current=True, in_use=new.in_use or known)
+        entries = sorted([*elsewhere, *others, made], key=lambda entry: (_where(entry), entry.version))
+        return Ledger(entries=tuple(entries))
 
     def without(self, gone: Collection[tuple[LedgerKey, int]]) -> Ledger:
         """Return a ledger that lacks these versions."""
         return Ledger(entries=tuple(entry for entry in self.entries if (entry.place, entry.version) not in gone))
 
 
-def _same_version(one: Entry, other: Entry) -> bool:
-    return (one.place, one.version) == (other.place, other.version)
+def _where(entry: Entry) -> tuple[str, str, str, str]:
+    """Return what ``place`` is made of: a ledger of thousands of entries is compared and sorted for each new one."""
+    return (entry.endpoint, entry.account, entry.region, entry.layer)
 
 
 def encode(ledger: Ledger) -> bytes:

@@ -81,6 +81,15 @@ class Connection:
         self, service: str, region: str, *, once: bool = False, prepare: Callable[[Any], None] | None = None
     ) -> Any:
         """Return a client, made and prepared at first. ``once`` is for calls that must not be sent twice."""
+        key = (service, region, once)
+        with self._lock:
+            if key not in self._clients:
+                self._clients[key] = self._made(service, region, once=once)
+                if prepare is not None:
+                    prepare(self._clients[key])
+            return self._clients[key]
+
+    def _made(self, service: str, region: str, *, once: bool) -> Any:
         from botocore.config import Config
 
         attempts = 1 if once or self._hasty else _ATTEMPTS
@@ -91,17 +100,10 @@ class Connection:
             max_pool_connections=_CONNECTIONS,
             user_agent_extra=f"phplayer/{__version__}",
         )
-        with self._lock:
-            key = (service, region, once)
-            if key not in self._clients:
-                with translated("", region, self._endpoint_url or ""):
-                    self._clients[key] = self._session.client(
-                        service, region_name=region, endpoint_url=self._endpoint_url, config=config
-                    )
-                answers.watch(self._clients[key].meta.events, retry=attempts > 1)
-                if prepare is not None:
-                    prepare(self._clients[key])
-            return self._clients[key]
+        with translated("", region, self._endpoint_url or ""):
+            made = self._session.client(service, region_name=region, endpoint_url=self._endpoint_url, config=config)
+        answers.watch(made.meta.events, retry=attempts > 1)
+        return made
 
     def pages(self, service: str, region: str, operation: str, **arguments: Any) -> Iterator[dict[str, Any]]:
         """Yield the pages of an operation's answer."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import secrets
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -64,11 +65,23 @@ class Layers:
         self._connection = connection
         self._going_out = threading.local()  # .request: what this thread's call of PublishLayerVersion sends
 
-    def get_ready(self, regions: Iterable[str]) -> None:
-        """Make the clients that publishing takes before they are needed; nothing is sent."""
-        for region in regions:
-            self._connection.paginator("lambda", region, "list_layer_versions")
-            self._publisher(region)
+    @contextmanager
+    def getting_ready(self) -> Iterator[Callable[[Iterable[str]], None]]:
+        """Yield what makes clients for regions beside what else is done, while AWS answers; nothing is sent.
+
+        Those that look come first: they are needed first, and those that publish perhaps never.
+        """
+        beside = ThreadPoolExecutor(1)
+
+        def get_ready(regions: Iterable[str]) -> None:
+            for make in (self._looker, self._publisher):
+                for region in regions:
+                    beside.submit(make, region)
+
+        try:
+            yield get_ready
+        finally:
+            beside.shutdown(cancel_futures=True)
 
     def publish(
         self,
@@ -123,7 +136,7 @@ class Layers:
 
         """
         with self._connection.calling("lambda:ListLayerVersions", region):
-            for page in self._connection.pages("lambda", region, "list_layer_versions", LayerName=layer):
+            for page in self._looker(region).paginate(LayerName=layer):
                 for item in page.get("LayerVersions", ()):
                     yield _version(item)
 
@@ -176,6 +189,9 @@ class Layers:
                 yield {"ZipFile": request.mark}
             finally:
                 self._going_out.request = None
+
+    def _looker(self, region: str) -> Any:
+        return self._connection.paginator("lambda", region, "list_layer_versions")
 
     def _publisher(self, region: str) -> Any:
         return self._connection.client("lambda", region, once=True, prepare=self._hook)
