@@ -22,16 +22,20 @@ if TYPE_CHECKING:
 
 _CONNECT_TIMEOUT = 10.0  # seconds
 _HASTY_TIMEOUT = 4.0
-_READ_TIMEOUT = 60.0  # seconds without a byte
+_READ_TIMEOUT = 60.0  # seconds without a byte, of a question
 _ATTEMPTS = 6  # of a call that can be repeated
 _CONNECTIONS = 16  # to one service in one region
-_PUBLISH_TIMEOUT = 300.0  # Lambda answers only after it has unpacked the layer
+
+TIMEOUT = 300.0
+"""Seconds that a call waits for AWS at most: Lambda has to unpack a layer before it answers PublishLayerVersion."""
 
 
 class Connection:
     """One profile at one endpoint. Safe to share between threads."""
 
-    def __init__(self, *, profile: str = "", endpoint_url: str = "", hasty: bool = False) -> None:
+    def __init__(
+        self, *, profile: str = "", endpoint_url: str = "", hasty: bool = False, timeout: float = TIMEOUT
+    ) -> None:
         """Open a session; nothing is sent yet. ``hasty`` is for questions that may go unanswered: seconds, no retry.
 
         Raises:
@@ -44,6 +48,7 @@ class Connection:
             raise UsageError(f"{endpoint_url!r} is not an endpoint URL.", remedy="It looks like http://127.0.0.1:5000.")
         self._endpoint_url = endpoint_url.rstrip("/") or None
         self._hasty = hasty
+        self._timeout = _HASTY_TIMEOUT if hasty else timeout
         self._clients: dict[tuple[str, str, bool], BaseClient] = {}
         self._lock = threading.Lock()  # a session is not safe to share, its clients are
         with translated("", "", endpoint_url):
@@ -94,8 +99,8 @@ class Connection:
 
         attempts = 1 if once or self._hasty else _ATTEMPTS
         config = Config(
-            connect_timeout=_HASTY_TIMEOUT if self._hasty else _CONNECT_TIMEOUT,
-            read_timeout=_HASTY_TIMEOUT if self._hasty else _PUBLISH_TIMEOUT if once else _READ_TIMEOUT,
+            connect_timeout=min(_CONNECT_TIMEOUT, self._timeout),
+            read_timeout=self._timeout if once else min(_READ_TIMEOUT, self._timeout),
             retries={"mode": "standard" if once else "adaptive", "total_max_attempts": attempts},
             max_pool_connections=_CONNECTIONS,
             user_agent_extra=f"phplayer/{__version__}",

@@ -92,7 +92,7 @@ def publish(
 
     from phplayer.aws import Aws
 
-    aws = Aws(profile=settings.text("publish.profile"), endpoint_url=settings.text("publish.endpoint_url"))
+    aws = Aws.of(settings)
     with aws.layers.getting_ready() as get_ready:
         where = _destination(console, settings, aws, get_ready, all_regions=all_regions)
         steps = publishing.plan(

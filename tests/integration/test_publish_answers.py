@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -87,3 +88,26 @@ def test_when_no_list_comes_whole_nothing_is_published(
     assert "lambda:ListLayerVersions in eu-west-1" in done.stderr
     assert "half an answer" in done.stderr
     assert existing(endpoint) == []
+
+
+def test_a_call_that_is_kept_waiting_is_given_up_and_its_version_looked_for(
+    phplayer: Phplayer, project: Path, endpoint: str, proxy: str, faults: Faults, environment: dict[str, str]
+) -> None:
+    heard = threading.Event()  # that the client has given up: it asks for what came of the call
+    published = threading.Event()
+
+    def keep(call: Call) -> bool:
+        if call.publishes:
+            published.set()
+            heard.wait(120)
+        elif lists(call) and published.is_set():
+            heard.set()
+        return False
+
+    faults.cut = keep  # asked when the call has taken effect
+    command = ("publish", "--endpoint-url", proxy, "-r", "eu-west-1")
+    waiting = {"PHPLAYER_PUBLISH_TIMEOUT": "3", "PHPLAYER_PUBLISH_PATIENCE": "120"}  # until it has taken effect
+    phplayer(*command, cwd=project, env=environment | waiting)
+    assert recorded(project) == existing(endpoint)
+    assert len(recorded(project)) == 1
+    assert sum(call.publishes for call in faults.seen) == 1

@@ -19,6 +19,7 @@ from phplayer.aws.refusals import (
     UnreachableError,
 )
 from phplayer.errors import AwsRefusedError, EnvironmentMissingError, PhplayerError, UsageError
+from phplayer.settings import Settings
 
 REGION = "eu-west-1"
 ARN = f"arn:aws:lambda:{REGION}:123456789012:layer:php-84-x86_64:3"
@@ -92,6 +93,20 @@ def test_a_published_version_is_returned_with_its_digest(client: Aws, stub: Call
     )
     made = publish(client)
     assert (str(made.arn), made.arn.version, made.code_sha256, made.size) == (ARN, 3, "abc=", 3)
+
+
+def test_the_settings_bound_every_call(tmp_path: Path) -> None:
+    settings = Settings.load(start=tmp_path, environment={"PHPLAYER_PUBLISH_TIMEOUT": "7"})
+    connection = Aws.of(settings).connection
+    for once in (False, True):
+        config = connection.client("lambda", REGION, once=once).meta.config
+        assert (config.connect_timeout, config.read_timeout) == (7, 7)
+    usual = Aws().connection
+    assert usual.client("lambda", REGION).meta.config.read_timeout == 60
+    assert usual.client("lambda", REGION, once=True).meta.config.read_timeout == 300
+    none = Settings.load(start=tmp_path, environment={"PHPLAYER_PUBLISH_TIMEOUT": "0"})
+    with pytest.raises(UsageError, match=r"publish\.timeout is 0"):
+        Aws.of(none)
 
 
 def _refuse_architectures(stubber: Stubber) -> None:
