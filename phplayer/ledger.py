@@ -13,6 +13,8 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+import tempfile
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,8 +24,7 @@ from phplayer import cache
 from phplayer.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
-    from contextlib import AbstractContextManager
+    from collections.abc import Callable, Collection, Iterator
     from pathlib import Path
 
 SCHEMA_VERSION = 1
@@ -136,11 +137,7 @@ def read(path: Path) -> Ledger:
         UsageError: it is damaged, of a newer phplayer, or its folder does not exist.
 
     """
-    if not path.parent.is_dir():
-        raise UsageError(
-            f"The ledger {path} cannot be kept: its folder does not exist.",
-            remedy="Create the folder, or name another file (publish.ledger, --ledger).",
-        )
+    _check_folder(path)
     try:
         data = path.read_bytes()
     except FileNotFoundError:
@@ -214,8 +211,48 @@ def write(path: Path, new: Ledger) -> None:
         _replace(path, encode(new))
 
 
-def _locked(path: Path) -> AbstractContextManager[None]:
-    return cache.lock(f"ledger-{hashlib.sha256(os.fsencode(path)).hexdigest()[:16]}")
+def _check_folder(path: Path) -> None:
+    if not path.parent.is_dir():
+        raise UsageError(
+            f"The ledger {path} cannot be kept: its folder does not exist.",
+            remedy="Create the folder, or name another file (publish.ledger, --ledger).",
+        )
+
+
+def check_writable(path: Path) -> None:
+    """See that what will be published can be recorded, before anything is.
+
+    Raises:
+        UsageError: nothing can be written beside the file.
+
+    """
+    try:
+        with tempfile.TemporaryFile(dir=path.resolve().parent):
+            return
+    except OSError as error:
+        raise UsageError(
+            f"The ledger {path} cannot be written: {error.strerror or error}.",
+            remedy="Make room, correct the folder's permissions, or name another file (publish.ledger, --ledger).",
+        ) from error
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold the ledger's folder: nothing is left in it, and it is the same lock for every user and container there."""
+    import fcntl
+
+    _check_folder(path)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX)
+        except OSError:  # some network file systems lock no folders
+            with cache.lock(f"ledger-{hashlib.sha256(os.fsencode(path)).hexdigest()[:16]}"):
+                yield
+        else:
+            yield
+    finally:
+        os.close(folder)
 
 
 def _replace(path: Path, data: bytes) -> None:

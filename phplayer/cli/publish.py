@@ -104,6 +104,8 @@ def publish(
             bucket=settings.text("publish.bucket"),
             audiences=audiences,
         )
+        if not dry_run and any(step.recorded is None for step in steps):
+            ledgers.check_writable(ledger_path)
         _check_policy(settings, steps, also_recorded=public if verify is None else verify)
         if public and not dry_run and not yes:
             _confirm_public(console, where, steps)
