@@ -42,7 +42,7 @@ class NotFoundError(AwsRefusedError):
 
 
 _AGAIN = "then run the same command again: what is published already is not published twice."
-_DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "UnauthorizedException", "403"}
+_DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "UnauthorizedException"}
 _REFUSALS: dict[str, tuple[str, str]] = {
     "expired": ("The AWS credentials have expired", f"Sign in again (for SSO: aws sso login), {_AGAIN}"),
     "unknown": (
@@ -110,13 +110,15 @@ _CLASSES: dict[str, type[AwsRefusedError]] = {
     "throttled": ThrottledError,
     "unknown": CredentialsUnknownError,
 }
+_WITHOUT_CODES = "s3:"  # S3's answers to HEAD have no body, so no code
 _MISSING, _CONFLICT, _THROTTLED = 404, 409, 429
 _SERVER_ERROR = 500  # and above: whether the call took effect is not said
 
 
 def refusal(code: str, message: str, *, status: int, permission: str, where: str) -> AwsRefusedError:
     """Say what AWS's error code means for a call that needs ``permission``. Its own words go into the details."""
-    details = (f"AWS says: {code}: {message}",)
+    told = ": ".join(part for part in (code, message) if part)
+    details = (f"AWS says: {told}",) if told else ()
     if code in _DENIED:
         if "explicit deny" in message:
             return AwsRefusedError(
@@ -140,6 +142,11 @@ def refusal(code: str, message: str, *, status: int, permission: str, where: str
             f"AWS failed inside {permission} {where}.",
             remedy="Run the same command again: it looks first whether the call took effect.",
             details=details,
+        )
+    if code in {"", str(status)} and not permission.startswith(_WITHOUT_CODES):
+        return AwsRefusedError(
+            f"{permission} {where} was refused by something else than AWS: HTTP {status} without an error code of AWS.",
+            remedy="Check --endpoint-url, AWS_ENDPOINT_URL and the proxy.",
         )
     plain = {_MISSING: NotFoundError, _CONFLICT: ConflictError}.get(status, AwsRefusedError)
     return plain(f"AWS refused {permission} {where}: {message or code}", remedy="Correct what AWS names and run again.")

@@ -14,6 +14,7 @@ from phplayer.aws import Aws, answers
 from phplayer.aws.refusals import (
     CredentialsUnknownError,
     HalfAnswerError,
+    NotFoundError,
     OutcomeUnknownError,
     ThrottledError,
     UnreachableError,
@@ -107,6 +108,24 @@ def test_the_settings_bound_every_call(tmp_path: Path) -> None:
     none = Settings.load(start=tmp_path, environment={"PHPLAYER_PUBLISH_TIMEOUT": "0"})
     with pytest.raises(UsageError, match=r"publish\.timeout is 0"):
         Aws.of(none)
+
+
+@pytest.mark.parametrize("status", [302, 403, 404, 407])
+def test_a_refusal_without_a_code_of_aws_is_not_taken_for_one(
+    client: Aws, stub: Callable[..., Stubber], status: int
+) -> None:
+    stub().add_client_error("get_layer_version", str(status), "", status)
+    with pytest.raises(AwsRefusedError, match=f"HTTP {status} without an error code of AWS") as caught:
+        client.layers.version(REGION, "php-84-x86_64", 3)
+    assert not isinstance(caught.value, NotFoundError)  # which would have the version published anew
+    assert "--endpoint-url" in caught.value.remedy
+
+
+def test_a_bucket_of_somebody_else_is_not_used(client: Aws, stub: Callable[..., Stubber]) -> None:
+    stub("s3").add_client_error("head_bucket", "403", "Forbidden", 403)
+    with pytest.raises(AwsRefusedError, match="belongs to another account than 123456789012") as caught:
+        client.buckets.check(REGION, "layers", "123456789012")
+    assert "--s3-bucket" in caught.value.remedy
 
 
 def _refuse_architectures(stubber: Stubber) -> None:
