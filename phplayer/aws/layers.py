@@ -66,17 +66,16 @@ class Layers:
         self._going_out = threading.local()  # .request: what this thread's call of PublishLayerVersion sends
 
     @contextmanager
-    def getting_ready(self) -> Iterator[Callable[[Iterable[str]], None]]:
+    def getting_ready(self) -> Iterator[Callable[..., None]]:
         """Yield what makes clients for regions beside what else is done, while AWS answers; nothing is sent.
 
-        Those that look come first: they are needed first, and those that publish perhaps never.
+        It makes those that look, or with ``publish=True`` those that publish, which unchanged content never needs.
         """
         beside = ThreadPoolExecutor(1)
 
-        def get_ready(regions: Iterable[str]) -> None:
-            for make in (self._looker, self._publisher):
-                for region in regions:
-                    beside.submit(make, region)
+        def get_ready(regions: Iterable[str], *, publish: bool = False) -> None:
+            for region in regions:
+                beside.submit(self._publisher if publish else self._looker, region)
 
         try:
             yield get_ready

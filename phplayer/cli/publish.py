@@ -104,8 +104,10 @@ def publish(
             bucket=settings.text("publish.bucket"),
             audiences=audiences,
         )
-        if not dry_run and any(step.recorded is None for step in steps):
+        missing = dict.fromkeys(step.place.region for step in steps if step.recorded is None)
+        if missing and not dry_run:
             ledgers.check_writable(ledger_path)
+            get_ready(missing, publish=True)
         _check_policy(settings, steps, also_recorded=public if verify is None else verify)
         if public and not dry_run and not yes:
             _confirm_public(console, where, steps)
@@ -130,7 +132,7 @@ def _destination(
     console: Console,
     settings: Settings,
     aws: Aws,
-    get_ready: Callable[[Sequence[str]], None],
+    get_ready: Callable[..., None],
     *,
     all_regions: bool,
 ) -> Destination:
