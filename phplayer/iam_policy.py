@@ -89,7 +89,7 @@ ACTIONS: dict[Purpose, tuple[str, ...]] = {
     Purpose.BUCKET: ("s3:ListBucket", "s3:PutObject", "s3:AbortMultipartUpload", "s3:GetObject", "s3:DeleteObject"),
     Purpose.CREATE_BUCKET: ("s3:CreateBucket", "s3:PutBucketPublicAccessBlock", "s3:PutEncryptionConfiguration"),
     Purpose.VERIFY: ("lambda:GetLayerVersion",),
-    Purpose.SHARE: ("lambda:GetLayerVersionPolicy", "lambda:AddLayerVersionPermission"),
+    Purpose.SHARE: ("lambda:GetLayerVersion", "lambda:GetLayerVersionPolicy", "lambda:AddLayerVersionPermission"),
     Purpose.UNSHARE: (
         "lambda:ListLayerVersions",
         "lambda:GetLayerVersionPolicy",

@@ -13,6 +13,8 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+import tempfile
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,8 +24,7 @@ from phplayer import cache
 from phplayer.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
-    from contextlib import AbstractContextManager
+    from collections.abc import Callable, Collection, Iterator
     from pathlib import Path
 
 SCHEMA_VERSION = 1
@@ -101,22 +102,26 @@ class Ledger:
 
     def adding(self, new: Entry) -> Ledger:
         """Return a ledger with this version in it, as the current one of its place."""
-        known = any(entry.in_use for entry in self.entries if _same_version(entry, new))
-        others = (
-            msgspec.structs.replace(entry, current=False) if entry.place == new.place else entry
-            for entry in self.entries
-            if not _same_version(entry, new)
-        )
-        entries = (*others, msgspec.structs.replace(new, current=True, in_use=new.in_use or known))
-        return Ledger(entries=tuple(sorted(entries, key=lambda entry: (entry.place, entry.version))))
+        there = [entry for entry in self.entries if _where(entry) == _where(new)]
+        elsewhere = [entry for entry in self.entries if _where(entry) != _where(new)]
+        known = any(entry.in_use for entry in there if entry.version == new.version)
+        others = [
+            msgspec.structs.replace(entry, current=False) if entry.current else entry
+            for entry in there
+            if entry.version != new.version
+        ]
+        made = msgspec.structs.replace(new, current=True, in_use=new.in_use or known)
+        entries = sorted([*elsewhere, *others, made], key=lambda entry: (_where(entry), entry.version))
+        return Ledger(entries=tuple(entries))
 
     def without(self, gone: Collection[tuple[LedgerKey, int]]) -> Ledger:
         """Return a ledger that lacks these versions."""
         return Ledger(entries=tuple(entry for entry in self.entries if (entry.place, entry.version) not in gone))
 
 
-def _same_version(one: Entry, other: Entry) -> bool:
-    return (one.place, one.version) == (other.place, other.version)
+def _where(entry: Entry) -> tuple[str, str, str, str]:
+    """Return what ``place`` is made of: a ledger of thousands of entries is compared and sorted for each new one."""
+    return (entry.endpoint, entry.account, entry.region, entry.layer)
 
 
 def encode(ledger: Ledger) -> bytes:
@@ -132,11 +137,7 @@ def read(path: Path) -> Ledger:
         UsageError: it is damaged, of a newer phplayer, or its folder does not exist.
 
     """
-    if not path.parent.is_dir():
-        raise UsageError(
-            f"The ledger {path} cannot be kept: its folder does not exist.",
-            remedy="Create the folder, or name another file (publish.ledger, --ledger).",
-        )
+    _check_folder(path)
     try:
         data = path.read_bytes()
     except FileNotFoundError:
@@ -170,15 +171,16 @@ def decode(data: bytes, title: str) -> Ledger:
         raise UsageError(f"The ledger {title} is damaged: {error}. It was left as it is.", remedy=remedy) from error
 
 
-def record(path: Path, entry: Entry) -> None:
-    """Add the entry to the file, or make it the current one of its place.
+def record(path: Path, entry: Entry, *, gone: int | None = None) -> None:
+    """Add the entry to the file, or make it the current one of its place, instead of a version that is gone from there.
 
     Raises:
         UsageError: the file cannot be read (see ``read``).
         OSError: it cannot be written; it is as it was.
 
     """
-    change(path, lambda before: before.adding(entry))
+    lost = {(entry.place, gone)} if gone is not None and gone != entry.version else set()
+    change(path, lambda before: before.without(lost).adding(entry))
 
 
 def change(path: Path, work: Callable[[Ledger], Ledger]) -> None:
@@ -209,8 +211,48 @@ def write(path: Path, new: Ledger) -> None:
         _replace(path, encode(new))
 
 
-def _locked(path: Path) -> AbstractContextManager[None]:
-    return cache.lock(f"ledger-{hashlib.sha256(os.fsencode(path)).hexdigest()[:16]}")
+def _check_folder(path: Path) -> None:
+    if not path.parent.is_dir():
+        raise UsageError(
+            f"The ledger {path} cannot be kept: its folder does not exist.",
+            remedy="Create the folder, or name another file (publish.ledger, --ledger).",
+        )
+
+
+def check_writable(path: Path) -> None:
+    """See that what will be published can be recorded, before anything is.
+
+    Raises:
+        UsageError: nothing can be written beside the file.
+
+    """
+    try:
+        with tempfile.TemporaryFile(dir=path.resolve().parent):
+            return
+    except OSError as error:
+        raise UsageError(
+            f"The ledger {path} cannot be written: {error.strerror or error}.",
+            remedy="Make room, correct the folder's permissions, or name another file (publish.ledger, --ledger).",
+        ) from error
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold the ledger's folder: nothing is left in it, and it is the same lock for every user and container there."""
+    import fcntl
+
+    _check_folder(path)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX)
+        except OSError:  # some network file systems lock no folders
+            with cache.lock(f"ledger-{hashlib.sha256(os.fsencode(path)).hexdigest()[:16]}"):
+                yield
+        else:
+            yield
+    finally:
+        os.close(folder)
 
 
 def _replace(path: Path, data: bytes) -> None:

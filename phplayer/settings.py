@@ -108,6 +108,7 @@ KEYS: tuple[Key, ...] = (
         example='"layers-{account}-{region}"',
     ),
     Key(name="publish.patience", default=20, help="seconds to look for a version after a call without an answer"),
+    Key(name="publish.timeout", default=300, help="seconds without a word from AWS after which a call is given up"),
     Key(name="publish.ledger", default="phplayer.lock.json", help="record of published LayerVersionArns; commit it"),
 )
 

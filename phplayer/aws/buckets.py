@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from phplayer.aws.refusals import ElsewhereError, NotFoundError
+from phplayer.errors import AwsRefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,6 +54,13 @@ class Buckets:
                     raise NotFoundError(
                         f"There is no bucket {bucket} (s3:ListBucket in {region}).",
                         remedy="Pass --create-bucket, or name an existing one with --s3-bucket.",
+                    ) from error
+                if status == 403:  # noqa: PLR2004
+                    raise AwsRefusedError(
+                        f"The bucket {bucket} belongs to another account than {account}, or these credentials lack "
+                        f"s3:ListBucket in {region}.",
+                        remedy="Choose a bucket of the account's own (--s3-bucket 'layers-{account}-{region}'), or "
+                        "allow s3:ListBucket to the principal.",
                     ) from error
                 if status in {301, 400}:
                     raise _elsewhere(bucket, region, "") from error

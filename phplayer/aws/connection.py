@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from phplayer import __version__
+from phplayer.aws import answers
 from phplayer.aws.failures import translated
 from phplayer.errors import UsageError
 from phplayer.ledger import AWS_ENDPOINT
@@ -21,16 +22,20 @@ if TYPE_CHECKING:
 
 _CONNECT_TIMEOUT = 10.0  # seconds
 _HASTY_TIMEOUT = 4.0
-_READ_TIMEOUT = 60.0  # seconds without a byte
+_READ_TIMEOUT = 60.0  # seconds without a byte, of a question
 _ATTEMPTS = 6  # of a call that can be repeated
 _CONNECTIONS = 16  # to one service in one region
-_PUBLISH_TIMEOUT = 300.0  # Lambda answers only after it has unpacked the layer
+
+TIMEOUT = 300.0
+"""Seconds that a call waits for AWS at most: Lambda has to unpack a layer before it answers PublishLayerVersion."""
 
 
 class Connection:
     """One profile at one endpoint. Safe to share between threads."""
 
-    def __init__(self, *, profile: str = "", endpoint_url: str = "", hasty: bool = False) -> None:
+    def __init__(
+        self, *, profile: str = "", endpoint_url: str = "", hasty: bool = False, timeout: float = TIMEOUT
+    ) -> None:
         """Open a session; nothing is sent yet. ``hasty`` is for questions that may go unanswered: seconds, no retry.
 
         Raises:
@@ -43,6 +48,7 @@ class Connection:
             raise UsageError(f"{endpoint_url!r} is not an endpoint URL.", remedy="It looks like http://127.0.0.1:5000.")
         self._endpoint_url = endpoint_url.rstrip("/") or None
         self._hasty = hasty
+        self._timeout = _HASTY_TIMEOUT if hasty else timeout
         self._clients: dict[tuple[str, str, bool], BaseClient] = {}
         self._lock = threading.Lock()  # a session is not safe to share, its clients are
         with translated("", "", endpoint_url):
@@ -80,26 +86,29 @@ class Connection:
         self, service: str, region: str, *, once: bool = False, prepare: Callable[[Any], None] | None = None
     ) -> Any:
         """Return a client, made and prepared at first. ``once`` is for calls that must not be sent twice."""
+        key = (service, region, once)
+        with self._lock:
+            if key not in self._clients:
+                self._clients[key] = self._made(service, region, once=once)
+                if prepare is not None:
+                    prepare(self._clients[key])
+            return self._clients[key]
+
+    def _made(self, service: str, region: str, *, once: bool) -> Any:
         from botocore.config import Config
 
         attempts = 1 if once or self._hasty else _ATTEMPTS
         config = Config(
-            connect_timeout=_HASTY_TIMEOUT if self._hasty else _CONNECT_TIMEOUT,
-            read_timeout=_HASTY_TIMEOUT if self._hasty else _PUBLISH_TIMEOUT if once else _READ_TIMEOUT,
+            connect_timeout=min(_CONNECT_TIMEOUT, self._timeout),
+            read_timeout=self._timeout if once else min(_READ_TIMEOUT, self._timeout),
             retries={"mode": "standard" if once else "adaptive", "total_max_attempts": attempts},
             max_pool_connections=_CONNECTIONS,
             user_agent_extra=f"phplayer/{__version__}",
         )
-        with self._lock:
-            key = (service, region, once)
-            if key not in self._clients:
-                with translated("", region, self._endpoint_url or ""):
-                    self._clients[key] = self._session.client(
-                        service, region_name=region, endpoint_url=self._endpoint_url, config=config
-                    )
-                if prepare is not None:
-                    prepare(self._clients[key])
-            return self._clients[key]
+        with translated("", region, self._endpoint_url or ""):
+            made = self._session.client(service, region_name=region, endpoint_url=self._endpoint_url, config=config)
+        answers.watch(made.meta.events, retry=attempts > 1)
+        return made
 
     def pages(self, service: str, region: str, operation: str, **arguments: Any) -> Iterator[dict[str, Any]]:
         """Yield the pages of an operation's answer."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from phplayer.aws.refusals import OutcomeUnknownError, UnreachableError, refusal
-from phplayer.errors import AwsRefusedError, EnvironmentMissingError, UsageError, did_you_mean
+from phplayer.aws.answers import HalfAnswer
+from phplayer.aws.refusals import HalfAnswerError, OutcomeUnknownError, UnreachableError, refusal
+from phplayer.errors import EnvironmentMissingError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,10 +67,11 @@ def translated(permission: str, region: str, endpoint_url: str) -> Iterator[None
             f"{permission} {where} got no answer: {error}",
             remedy="Run the same command again: it looks first whether the call took effect.",
         ) from error
-    except (parsers.ResponseParserError, KeyError) as error:
-        raise AwsRefusedError(
-            f"{permission} {where} got an answer that is not AWS's.",
-            remedy="Check --endpoint-url.",
+    except (HalfAnswer, parsers.ResponseParserError, exceptions.PaginationError, KeyError) as error:
+        raise HalfAnswerError(
+            f"{permission} {where} got half an answer, or one that is not AWS's.",
+            remedy="Check --endpoint-url and the proxy, then run the same command again: it looks first whether the "
+            "call took effect.",
             details=(str(error).splitlines()[0],),
         ) from error
     except exceptions.BotoCoreError as error:

@@ -7,19 +7,24 @@ unknown, ``OutcomeUnknownError`` says so and the caller looks before it calls ag
 from __future__ import annotations
 
 import io
+import secrets
 import threading
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from phplayer.aws.buckets import StoredObject
+from phplayer.aws.refusals import ArchitecturesRefusedError
+from phplayer.aws.request_body import SplicedBody
 from phplayer.layer import LayerArn
+from phplayer.runtime import Architecture
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
 
     from phplayer.aws.connection import Connection
-
-_BLOCK = 128 * 1024  # bytes handed to the socket at once, so that progress moves
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,41 +63,68 @@ class Layers:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._current = threading.local()  # .sent: who counts the bytes of this thread's request
+        self._going_out = threading.local()  # .request: what this thread's call of PublishLayerVersion sends
 
-    def get_ready(self, regions: Iterable[str]) -> None:
-        """Make the clients that publishing takes before they are needed; nothing is sent."""
-        for region in regions:
-            self._connection.paginator("lambda", region, "list_layer_versions")
-            self._publisher(region)
+    @contextmanager
+    def getting_ready(self) -> Iterator[Callable[..., None]]:
+        """Yield what makes clients for regions beside what else is done, while AWS answers; nothing is sent.
+
+        It makes those that look, or with ``publish=True`` those that publish, which unchanged content never needs.
+        """
+        beside = ThreadPoolExecutor(1)
+
+        def get_ready(regions: Iterable[str], *, publish: bool = False) -> None:
+            for region in regions:
+                beside.submit(self._publisher if publish else self._looker, region)
+
+        try:
+            yield get_ready
+        finally:
+            beside.shutdown(cancel_futures=True)
 
     def publish(
-        self, region: str, details: Details, content: bytes | StoredObject, *, sent: Callable[[int], None] | None = None
+        self,
+        region: str,
+        details: Details,
+        content: bytes | Path | StoredObject,
+        *,
+        sent: Callable[[int], None] | None = None,
     ) -> LayerVersion:
         """Publish a new version of the layer; ``sent`` gets the bytes of the request as they go out.
+
+        A region that has x86_64 only takes no architectures at all; there it is published without them.
 
         Raises:
             OutcomeUnknownError: the version may exist all the same.
             PhplayerError: it was refused.
 
         """
-        optional = {"LicenseInfo": details.license_info} if details.license_info else {}
+        try:
+            return self._publish(region, details, content, sent)
+        except ArchitecturesRefusedError:  # it had no effect
+            if Architecture.X86_64 not in details.architectures:
+                raise
+            return self._publish(region, replace(details, architectures=()), content, sent)
+
+    def _publish(
+        self,
+        region: str,
+        details: Details,
+        content: bytes | Path | StoredObject,
+        sent: Callable[[int], None] | None,
+    ) -> LayerVersion:
+        optional: dict[str, Any] = {"LicenseInfo": details.license_info} if details.license_info else {}
+        if details.architectures:
+            optional["CompatibleArchitectures"] = list(details.architectures)
         client = self._publisher(region)
-        with self._connection.calling("lambda:PublishLayerVersion", region):
-            self._current.sent = sent
-            try:
-                answer = client.publish_layer_version(
-                    LayerName=details.layer,
-                    Content={"S3Bucket": content.bucket, "S3Key": content.key}
-                    if isinstance(content, StoredObject)
-                    else {"ZipFile": content},
-                    Description=details.description,
-                    CompatibleRuntimes=list(details.runtimes),
-                    CompatibleArchitectures=list(details.architectures),
-                    **optional,
-                )
-            finally:
-                self._current.sent = None
+        with self._connection.calling("lambda:PublishLayerVersion", region), self._sending(content, sent) as argument:
+            answer = client.publish_layer_version(
+                LayerName=details.layer,
+                Content=argument,
+                Description=details.description,
+                CompatibleRuntimes=list(details.runtimes),
+                **optional,
+            )
             return _version(answer)
 
     def versions(self, region: str, layer: str) -> Iterator[LayerVersion]:
@@ -103,7 +135,7 @@ class Layers:
 
         """
         with self._connection.calling("lambda:ListLayerVersions", region):
-            for page in self._connection.pages("lambda", region, "list_layer_versions", LayerName=layer):
+            for page in self._looker(region).paginate(LayerName=layer):
                 for item in page.get("LayerVersions", ()):
                     yield _version(item)
 
@@ -140,32 +172,52 @@ class Layers:
             content = client.get_layer_version_by_arn(Arn=str(arn))["Content"]
             return LayerContent(url=content["Location"], code_sha256=content["CodeSha256"], size=content["CodeSize"])
 
+    @contextmanager
+    def _sending(
+        self, content: bytes | Path | StoredObject, sent: Callable[[int], None] | None
+    ) -> Iterator[dict[str, Any]]:
+        """Yield what the call takes as Content, while what it stands for is at hand."""
+        if isinstance(content, StoredObject):
+            yield {"S3Bucket": content.bucket, "S3Key": content.key}
+            return
+        opened = nullcontext(io.BytesIO(content)) if isinstance(content, bytes) else content.open("rb")
+        with opened as source:
+            request = _Request(mark=secrets.token_bytes(24), source=source, sent=sent)
+            self._going_out.request = request
+            try:
+                yield {"ZipFile": request.mark}
+            finally:
+                self._going_out.request = None
+
+    def _looker(self, region: str) -> Any:
+        return self._connection.paginator("lambda", region, "list_layer_versions")
+
     def _publisher(self, region: str) -> Any:
-        return self._connection.client("lambda", region, once=True, prepare=self._count)
+        return self._connection.client("lambda", region, once=True, prepare=self._hook)
 
-    def _count(self, client: Any) -> None:
-        """Have the client's requests read from something that counts: botocore itself tells no progress."""
+    def _hook(self, client: Any) -> None:
+        """Have the client's requests read from the archive, and counted: botocore itself tells no progress."""
+        client.meta.events.register("before-call.lambda.PublishLayerVersion", self._splice)
+        client.meta.events.register("before-send.lambda.PublishLayerVersion", self._count)
 
-        def count(request: Any, **_event: object) -> None:
-            sent = getattr(self._current, "sent", None)
-            if sent is not None and isinstance(request.body, bytes):
-                request.body = _Counted(request.body, sent)
+    def _splice(self, *, params: dict[str, Any], **_event: object) -> None:
+        request: _Request | None = getattr(self._going_out, "request", None)
+        if request is not None:
+            params["body"] = SplicedBody(params["body"], request.mark, request.source)
 
-        client.meta.events.register("before-send.lambda.PublishLayerVersion", count)
+    def _count(self, *, request: Any, **_event: object) -> None:
+        """Count from here on: until now it was read to be signed."""
+        if isinstance(request.body, SplicedBody):
+            request.body.sent = self._going_out.request.sent
 
 
-class _Counted(io.BytesIO):
-    """Bytes on their way out."""
+@dataclass(frozen=True, kw_only=True)
+class _Request:
+    """An archive on its way out."""
 
-    def __init__(self, data: bytes, sent: Callable[[int], None]) -> None:
-        super().__init__(data)
-        self._sent = sent
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        """Return the next block and tell its length."""
-        data = super().read(_BLOCK if size is None or size < 0 or size < _BLOCK else size)
-        self._sent(len(data))
-        return data
+    mark: bytes  # stands for it in what botocore makes
+    source: BinaryIO
+    sent: Callable[[int], None] | None
 
 
 def _version(answer: Any) -> LayerVersion:

@@ -9,6 +9,10 @@ class OutcomeUnknownError(AwsRefusedError):
     """The call may or may not have taken effect: no answer arrived, or AWS failed inside."""
 
 
+class HalfAnswerError(OutcomeUnknownError):
+    """The answer was cut off, or is not AWS's at all."""
+
+
 class UnreachableError(EnvironmentMissingError):
     """Nothing listens there, or the way is barred: the call was not sent."""
 
@@ -25,6 +29,10 @@ class ConflictError(AwsRefusedError):
     """What is to be made exists already."""
 
 
+class ArchitecturesRefusedError(AwsRefusedError):
+    """The region has functions on x86_64 only, and takes no layer that names architectures."""
+
+
 class ElsewhereError(AwsRefusedError):
     """The bucket exists in another region."""
 
@@ -34,7 +42,7 @@ class NotFoundError(AwsRefusedError):
 
 
 _AGAIN = "then run the same command again: what is published already is not published twice."
-_DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "UnauthorizedException", "403"}
+_DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "UnauthorizedException"}
 _REFUSALS: dict[str, tuple[str, str]] = {
     "expired": ("The AWS credentials have expired", f"Sign in again (for SSO: aws sso login), {_AGAIN}"),
     "unknown": (
@@ -54,6 +62,7 @@ _REFUSALS: dict[str, tuple[str, str]] = {
         "The account's storage for functions and layers is full",
         "Delete old layer versions (phplayer layers prune), or ask AWS for a higher quota, and run again.",
     ),
+    "architectures": ("The region has no functions on arm64", "Leave this region out for arm64."),
     "size": ("AWS finds the archive too large", "Build with fewer extensions or packages, or pass --s3-bucket."),
     "bucket": ("There is no such bucket", "Pass --create-bucket, or name an existing one with --s3-bucket."),
     "elsewhere": (
@@ -95,14 +104,21 @@ _KINDS = {
     "BucketAlreadyExists": "taken",
     "UnknownOperationException": "foreign",
 }
-_CLASSES: dict[str, type[AwsRefusedError]] = {"throttled": ThrottledError, "unknown": CredentialsUnknownError}
+_NO_ARCHITECTURES = "CompatibleArchitectures are not supported"
+_CLASSES: dict[str, type[AwsRefusedError]] = {
+    "architectures": ArchitecturesRefusedError,
+    "throttled": ThrottledError,
+    "unknown": CredentialsUnknownError,
+}
+_WITHOUT_CODES = "s3:"  # S3's answers to HEAD have no body, so no code
 _MISSING, _CONFLICT, _THROTTLED = 404, 409, 429
 _SERVER_ERROR = 500  # and above: whether the call took effect is not said
 
 
 def refusal(code: str, message: str, *, status: int, permission: str, where: str) -> AwsRefusedError:
     """Say what AWS's error code means for a call that needs ``permission``. Its own words go into the details."""
-    details = (f"AWS says: {code}: {message}",)
+    told = ": ".join(part for part in (code, message) if part)
+    details = (f"AWS says: {told}",) if told else ()
     if code in _DENIED:
         if "explicit deny" in message:
             return AwsRefusedError(
@@ -127,6 +143,11 @@ def refusal(code: str, message: str, *, status: int, permission: str, where: str
             remedy="Run the same command again: it looks first whether the call took effect.",
             details=details,
         )
+    if code in {"", str(status)} and not permission.startswith(_WITHOUT_CODES):
+        return AwsRefusedError(
+            f"{permission} {where} was refused by something else than AWS: HTTP {status} without an error code of AWS.",
+            remedy="Check --endpoint-url, AWS_ENDPOINT_URL and the proxy.",
+        )
     plain = {_MISSING: NotFoundError, _CONFLICT: ConflictError}.get(status, AwsRefusedError)
     return plain(f"AWS refused {permission} {where}: {message or code}", remedy="Correct what AWS names and run again.")
 
@@ -135,4 +156,6 @@ def _kind(code: str, message: str, status: int) -> str:
     kind = _KINDS.get(code, "")
     if kind == "signature" and ("Signature expired" in message or "not yet current" in message):
         return "clock"
+    if code == "InvalidParameterValueException" and message.startswith(_NO_ARCHITECTURES):
+        return "architectures"
     return kind or ("throttled" if status == _THROTTLED else "")

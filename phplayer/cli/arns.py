@@ -102,7 +102,7 @@ def _write(console: Console, settings: Settings, entries: Sequence[Entry], patte
     from phplayer.inventory import parameter_store, regionwise
     from phplayer.parameters import parameters
 
-    aws = Aws(profile=settings.text("publish.profile"), endpoint_url=settings.text("publish.endpoint_url"))
+    aws = Aws.of(settings)
     wanted = parameters(entries, pattern)
     identity = aws.identity(wanted[0].region)
     console.note(f"Writing parameters of account {identity.account} as {identity.principal}")
@@ -138,7 +138,7 @@ def _endpoint(settings: Settings) -> str:
     """Return what the ledger calls the place: boto3's own settings count where ours say nothing."""
     from phplayer.aws import Aws, regions
 
-    aws = Aws(profile=settings.text("publish.profile"), endpoint_url=settings.text("publish.endpoint_url"))
+    aws = Aws.of(settings)
     return aws.endpoint(regions()[0])
 
 

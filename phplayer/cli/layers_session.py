@@ -66,7 +66,7 @@ class Session:
 
         from phplayer.aws import Aws, regions
 
-        aws = Aws(profile=settings.text("publish.profile"), endpoint_url=settings.text("publish.endpoint_url"))
+        aws = Aws.of(settings)
         home = aws.default_region or next((entry.region for entry in recorded.entries), regions()[0])
         endpoint = aws.endpoint(home)
         identity = aws.identity(home)

@@ -75,7 +75,7 @@ def _layers(settings: Settings, regions: tuple[str, ...], account: str) -> tuple
     from phplayer.aws import Aws, check_regions
     from phplayer.aws import regions as all_regions
 
-    aws = Aws(profile=settings.text("publish.profile"), endpoint_url=settings.text("publish.endpoint_url"))
+    aws = Aws.of(settings)
     asked = check_regions(regions)
     endpoint = aws.endpoint(asked[0] if asked else all_regions()[0])
     layers = scaffold.choose_layers(

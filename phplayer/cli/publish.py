@@ -11,7 +11,7 @@ from phplayer.cli import interruption, options
 from phplayer.cli.console import Console, file_size
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from phplayer.aws import Aws, Identity
     from phplayer.errors import PhplayerError
@@ -92,41 +92,51 @@ def publish(
 
     from phplayer.aws import Aws
 
-    aws = Aws(profile=settings.text("publish.profile"), endpoint_url=settings.text("publish.endpoint_url"))
-    where = _destination(console, settings, aws, all_regions=all_regions)
-    steps = publishing.plan(
-        archives,
-        where.regions,
-        recorded,
-        endpoint=where.endpoint,
-        account=where.identity.account,
-        bucket=settings.text("publish.bucket"),
-        audiences=audiences,
-    )
-    _check_policy(settings, steps, also_recorded=public if verify is None else verify)
-    if public and not dry_run and not yes:
-        _confirm_public(console, where, steps)
-    with interruption.stopping(console) as stopping:
-        terms = publishing.Terms(
-            home=where.home,
-            create_bucket=create_bucket,
-            keep_upload=keep_upload,
-            verify=public if verify is None else verify,
-            patience=settings.number("publish.patience"),
-            stopping=stopping,
+    aws = Aws.of(settings)
+    with aws.layers.getting_ready() as get_ready:
+        where = _destination(console, settings, aws, get_ready, all_regions=all_regions)
+        steps = publishing.plan(
+            archives,
+            where.regions,
+            recorded,
+            endpoint=where.endpoint,
+            account=where.identity.account,
+            bucket=settings.text("publish.bucket"),
+            audiences=audiences,
         )
-        if dry_run:
-            result = publishing.preview(steps, aws, terms=terms, listen=console.listen)
-        else:
-            result = publishing.execute(steps, aws, ledger_path, terms=terms, listen=console.listen)
+        missing = dict.fromkeys(step.place.region for step in steps if step.recorded is None)
+        if missing and not dry_run:
+            ledgers.check_writable(ledger_path)
+            get_ready(missing, publish=True)
+        _check_policy(settings, steps, also_recorded=public if verify is None else verify)
+        if public and not dry_run and not yes:
+            _confirm_public(console, where, steps)
+        with interruption.stopping(console) as stopping:
+            terms = publishing.Terms(
+                home=where.home,
+                create_bucket=create_bucket,
+                keep_upload=keep_upload,
+                verify=public if verify is None else verify,
+                patience=settings.number("publish.patience"),
+                stopping=stopping,
+            )
+            if dry_run:
+                result = publishing.preview(steps, aws, terms=terms, listen=console.listen)
+            else:
+                result = publishing.execute(steps, aws, ledger_path, terms=terms, listen=console.listen)
     document = {"endpoint": where.endpoint, "ledger": str(ledger_path), "dry_run": dry_run}
     _report(console, result, where.identity, document, stopped=stopping.is_set())
 
 
-def _destination(console: Console, settings: Settings, aws: Aws, *, all_regions: bool) -> Destination:
+def _destination(
+    console: Console,
+    settings: Settings,
+    aws: Aws,
+    get_ready: Callable[..., None],
+    *,
+    all_regions: bool,
+) -> Destination:
     """Find out where to publish and say as whom: the settings, else where AWS's own configuration points."""
-    from concurrent.futures import ThreadPoolExecutor
-
     from phplayer import ledger
     from phplayer.aws import regions
     from phplayer.errors import UsageError
@@ -140,10 +150,9 @@ def _destination(console: Console, settings: Settings, aws: Aws, *, all_regions:
             remedy="Pass --region eu-central-1 (repeatable, or a pattern such as 'eu-*') or --all-regions, or set "
             "publish.regions in phplayer.toml, or AWS_REGION.",
         )
-    with ThreadPoolExecutor(1) as beside:
-        # Making clients takes time, which may as well pass while AWS says who we are.
-        beside.submit(aws.layers.get_ready, [name for name in names if name in regions()])
-        where = destination(names, aws, default=default, listen=console.listen)
+    get_ready([name for name in names if name in regions()])  # while AWS says who we are
+    where = destination(names, aws, default=default, listen=console.listen)
+    get_ready(where.regions)
     at = "" if where.endpoint == ledger.AWS_ENDPOINT else f" at {where.endpoint}"
     several = f", {len(where.regions)} regions" if len(where.regions) > 1 else f", {where.regions[0]}"
     console.note(f"Publishing to account {where.identity.account} as {where.identity.principal}{at}{several}")
@@ -244,6 +253,6 @@ def _layer(outcome: Outcome) -> dict[str, Any]:
         "code_sha256": step.archive.code_sha256,
         "happened": outcome.happened.name.lower(),
         "remarks": list(outcome.remarks),
-        "upload": str(step.upload) if step.upload is not None else None,
+        "upload": str(step.upload) if step.upload is not None and outcome.is_new else None,
         "error": Console.error_document(error) if error is not None else None,
     }

@@ -93,7 +93,7 @@ def verify(
 def _aws(settings: Settings) -> Aws:
     from phplayer.aws import Aws
 
-    return Aws(profile=settings.text("publish.profile"), endpoint_url=settings.text("publish.endpoint_url"))
+    return Aws.of(settings)
 
 
 def _report(console: Console, result: Verification) -> None:

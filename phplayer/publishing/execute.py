@@ -15,7 +15,8 @@ from phplayer.layer import LayerArn
 from phplayer.publishing import running, uploads
 from phplayer.publishing.lookup import find, find_patiently
 from phplayer.publishing.outcome import Happened, Outcome, Result
-from phplayer.publishing.proof import prove
+from phplayer.publishing.planning import upload_of
+from phplayer.publishing.proof import is_there, prove
 from phplayer.publishing.sending import Sending, send
 from phplayer.publishing.sharing import share
 from phplayer.publishing.turns import Note, turn
@@ -51,18 +52,20 @@ def preview(steps: Sequence[Step], client: Client, *, terms: Terms | None = None
 
     def look(step: Step, _tell: Listener) -> Outcome:
         sharing = tuple(f"would share with {audience}" for audience in step.audiences)
+        remarks = sharing
         if step.recorded is not None:
             arn = LayerArn.parse(step.recorded.arn)
-            remarks = ("recorded in the ledger", *sharing)
-            return Outcome(step=step, happened=Happened.UNCHANGED, arn=arn, remarks=remarks)
+            if is_there(step, arn, client):
+                remarks = ("recorded in the ledger", *sharing)
+                return Outcome(step=step, happened=Happened.UNCHANGED, arn=arn, remarks=remarks)
+            remarks = (_gone(arn), *sharing)
         found = find(step, client)
         if found is not None:
-            return Outcome(step=step, happened=Happened.WOULD_RECORD, arn=found.arn, remarks=sharing)
-        remarks = sharing
+            return Outcome(step=step, happened=Happened.WOULD_RECORD, arn=found.arn, remarks=remarks)
         if step.upload is not None:
             exists = uploads.bucket_exists(step, step.upload, client, create=terms.create_bucket)
             new = "" if exists else " (would be made)"
-            remarks = (f"through s3://{step.upload.bucket}{new}", *sharing)
+            remarks = (f"through s3://{step.upload.bucket}{new}", *remarks)
         return Outcome(step=step, happened=Happened.WOULD_PUBLISH, remarks=remarks)
 
     return running.run(steps, look, home=terms.home, stopping=terms.stopping, listen=listen)
@@ -90,7 +93,6 @@ class _Execution:
     client: Client
     ledger_path: Path
     terms: Terms
-    memory: running.Memory = field(default_factory=running.Memory)
 
     def carry_out(self, step: Step, tell: Listener) -> Outcome:
         begun = time.monotonic()
@@ -113,25 +115,33 @@ class _Execution:
 
     def _settle(self, step: Step, tell: Listener) -> Outcome:
         """Come to the ARN of the version that has this content."""
+        gone = None
         if step.recorded is not None:
-            return self._recorded(step, step.recorded)
+            arn = LayerArn.parse(step.recorded.arn)
+            if is_there(step, arn, self.client):
+                return self._recorded(step, step.recorded)
+            gone = arn
+            if step.upload is None:
+                upload_of(step.archive, step.place, "")  # not asked for a bucket when it was planned
         with turn(step, self.terms.stopping) as mine:
             if not mine:
                 return Outcome(step=step, happened=Happened.NOT_STARTED)
             meanwhile = ledger.read(self.ledger_path).find(step.place, step.archive.code_sha256)
-            if meanwhile is not None:  # by another publisher, since the plan was made
+            if meanwhile is not None and (
+                gone is None or meanwhile.version != gone.version
+            ):  # by another publisher, since the plan was made
                 return self._recorded(step, meanwhile)
             note, happened = Note(step), Happened.FOUND
             since = note.since()
             until = 0.0 if since is None else since + self.terms.patience
             found = find_patiently(step, self.client, until=until, stopping=self.terms.stopping)
-            remarks: tuple[str, ...] = ()
+            remarks: tuple[str, ...] = () if gone is None else (_gone(gone),)
             if found is None:
                 if self.terms.stopping.is_set():
                     return Outcome(step=step, happened=Happened.NOT_STARTED)
                 found, happened = self._publish(step, note, tell), Happened.PUBLISHED
-                remarks = (f"through {step.upload.bucket}",) if step.upload is not None else ()
-            self._record(step, found.arn)
+                remarks = (f"through {step.upload.bucket}", *remarks) if step.upload is not None else remarks
+            self._record(step, found.arn, gone=gone)
             note.remove()
         return Outcome(step=step, happened=happened, arn=found.arn, remarks=remarks)
 
@@ -144,19 +154,18 @@ class _Execution:
     def _publish(self, step: Step, note: Note, tell: Listener) -> LayerVersion:
         terms = self.terms
         how = Sending(client=self.client, patience=terms.patience, stopping=terms.stopping)
-        if step.upload is None:
-            with self.memory.holding(step.archive.size):
-                data = step.archive.path.read_bytes()
-                _check(step, hashlib.sha256(data))
-                return send(step, data, note, how, tell)
         with step.archive.path.open("rb") as file:
-            _check(step, hashlib.file_digest(file, "sha256"))
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        if digest != step.archive.sha256:
+            raise UsageError(f"{step.archive.path} changed while it was being published.", remedy="Publish it again.")
+        if step.upload is None:
+            return send(step, step.archive.path, note, how, tell)
         with uploads.uploaded(
             step, step.upload, self.client, create=terms.create_bucket, keep=terms.keep_upload, tell=tell
         ) as stored:
             return send(step, stored, note, how, tell)
 
-    def _record(self, step: Step, arn: LayerArn) -> None:
+    def _record(self, step: Step, arn: LayerArn, *, gone: LayerArn | None = None) -> None:
         manifest = step.archive.manifest
         entry = ledger.Entry(
             endpoint=step.place.endpoint,
@@ -174,7 +183,7 @@ class _Execution:
             size=step.archive.size,
         )
         try:
-            ledger.record(self.ledger_path, entry)
+            ledger.record(self.ledger_path, entry, gone=None if gone is None else gone.version)
         except OSError as error:
             raise UsageError(
                 f"{arn} exists, but {self.ledger_path} cannot be written: {error.strerror or error}.",
@@ -182,6 +191,5 @@ class _Execution:
             ) from error
 
 
-def _check(step: Step, digest: hashlib._Hash) -> None:
-    if digest.hexdigest() != step.archive.sha256:
-        raise UsageError(f"{step.archive.path} changed while it was being published.", remedy="Publish it again.")
+def _gone(arn: LayerArn) -> str:
+    return f"version {arn.version} is recorded and gone from AWS"

@@ -23,7 +23,7 @@ class LayerCalls(Protocol):
     """What publishing needs of ``aws.Aws.layers``."""
 
     def publish(
-        self, region: str, details: Details, content: bytes | StoredObject, *, sent: Callable[[int], None] | None = None
+        self, region: str, details: Details, content: Path | StoredObject, *, sent: Callable[[int], None] | None = None
     ) -> LayerVersion:
         """Publish a new version."""
 

@@ -39,6 +39,11 @@ class Outcome:
     remarks: tuple[str, ...] = ()  # what else was done, or would be
 
     @property
+    def is_new(self) -> bool:
+        """Whether the content was, or is to be, sent."""
+        return self.happened not in {Happened.UNCHANGED, Happened.FOUND, Happened.WOULD_RECORD}
+
+    @property
     def told(self) -> str:
         """What happened in a few words."""
         return ", ".join((str(self.happened), *self.remarks))

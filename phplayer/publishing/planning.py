@@ -70,7 +70,7 @@ def plan(
         for name, archive in distinct.items():
             place = ledger.LedgerKey(endpoint=endpoint, account=account, region=region, layer=str(name))
             before = recorded.find(place, archive.code_sha256)
-            upload = upload_of(archive, place, bucket) if before is None else None
+            upload = upload_of(archive, place, bucket) if before is None or bucket else None
             steps.append(Step(archive=archive, place=place, recorded=before, upload=upload, audiences=audiences))
     return tuple(steps)
 

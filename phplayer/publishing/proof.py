@@ -1,4 +1,4 @@
-"""Proves that AWS holds what was built: downloads a version and compares its digest."""
+"""Proves that AWS holds what was built: that a recorded version still exists, or byte for byte what it has."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import base64
 import hashlib
 from typing import TYPE_CHECKING
 
+from phplayer.aws.refusals import NotFoundError
 from phplayer.errors import AwsRefusedError
 
 if TYPE_CHECKING:
@@ -26,13 +27,32 @@ def prove(step: Step, arn: LayerArn, client: Client) -> None:
 
     """
     held = client.layers.version(arn.region, arn.name, arn.version)
-    digest = _download(held.url, arn)
-    for claimed in (held.code_sha256, digest):
-        if claimed != step.archive.code_sha256:
-            raise AwsRefusedError(
-                f"{arn} does not hold {step.archive.path}: CodeSha256 {claimed}, not {step.archive.code_sha256}.",
-                remedy="Do not use that version: delete it and publish again.",
-            )
+    for claimed in (held.code_sha256, _download(held.url, arn)):
+        _compare(step, arn, claimed)
+
+
+def is_there(step: Step, arn: LayerArn, client: Client) -> bool:
+    """Tell whether a version that is recorded still exists: somebody may have deleted it.
+
+    Raises:
+        AwsRefusedError: it holds something else than the ledger says.
+        PhplayerError: AWS refused to tell.
+
+    """
+    try:
+        held = client.layers.version(arn.region, arn.name, arn.version)
+    except NotFoundError:
+        return False
+    _compare(step, arn, held.code_sha256)
+    return True
+
+
+def _compare(step: Step, arn: LayerArn, claimed: str) -> None:
+    if claimed != step.archive.code_sha256:
+        raise AwsRefusedError(
+            f"{arn} does not hold {step.archive.path}: CodeSha256 {claimed}, not {step.archive.code_sha256}.",
+            remedy="Do not use that version: delete it and publish again.",
+        )
 
 
 def _download(url: str, arn: LayerArn) -> str:

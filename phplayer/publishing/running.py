@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import queue
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeAlias
 
 from phplayer.aws.refusals import CredentialsUnknownError
@@ -15,7 +13,8 @@ from phplayer.events import Event, PhaseFinished, PhaseStarted, SubjectFailed
 from phplayer.publishing.outcome import Happened, Outcome, Result
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    import threading
+    from collections.abc import Callable, Sequence
 
     from phplayer.events import Listener
     from phplayer.ledger import LedgerKey
@@ -24,32 +23,7 @@ if TYPE_CHECKING:
 CONCURRENCY = 32
 """Steps at once: a step waits for AWS most of its time."""
 
-_MEMORY = 512 * 1024 * 1024  # bytes that the archives of running requests may take together
-_COPIES = 4  # of an archive while its request goes out: as bytes, in base64, in JSON
-
 Work: TypeAlias = "Callable[[Step, Listener], Outcome]"
-
-
-class Memory:
-    """Bounds what running requests hold; one that is larger than all of it waits until it is alone."""
-
-    def __init__(self) -> None:
-        self._free = threading.Condition()
-        self._held = 0
-
-    @contextmanager
-    def holding(self, size: int) -> Iterator[None]:
-        """Hold room for the request of an archive of ``size`` bytes."""
-        wanted = size * _COPIES
-        with self._free:
-            self._free.wait_for(lambda: self._held == 0 or self._held + wanted <= _MEMORY)
-            self._held += wanted
-        try:
-            yield
-        finally:
-            with self._free:
-                self._held -= wanted
-                self._free.notify_all()
 
 
 def run(steps: Sequence[Step], work: Work, *, home: str, stopping: threading.Event, listen: Listener) -> Result:

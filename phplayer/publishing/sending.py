@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from phplayer import version_metadata as metadata
@@ -45,7 +46,7 @@ class Sending:
     stopping: threading.Event
 
 
-def send(step: Step, content: bytes | StoredObject, note: Note, how: Sending, tell: Listener) -> LayerVersion:
+def send(step: Step, content: Path | StoredObject, note: Note, how: Sending, tell: Listener) -> LayerVersion:
     """Publish the content and return its version.
 
     Raises:
@@ -77,7 +78,7 @@ def send(step: Step, content: bytes | StoredObject, note: Note, how: Sending, te
     raise last
 
 
-def _call(step: Step, content: bytes | StoredObject, how: Sending, tell: Listener) -> LayerVersion:
+def _call(step: Step, content: Path | StoredObject, how: Sending, tell: Listener) -> LayerVersion:
     manifest = step.archive.manifest
     details = Details(
         layer=step.place.layer,
@@ -86,7 +87,7 @@ def _call(step: Step, content: bytes | StoredObject, how: Sending, tell: Listene
         architectures=metadata.architectures(manifest),
         license_info=metadata.license_info(manifest),
     )
-    sent = counter(step, tell, scale=_BASE64) if isinstance(content, bytes) else None
+    sent = counter(step, tell, scale=_BASE64) if isinstance(content, Path) else None
     return how.client.layers.publish(step.place.region, details, content, sent=sent)
 
 

@@ -39,6 +39,8 @@ class Fault:
     code: str = ""
     message: str = "injected"
     effect: bool = False  # it takes effect all the same
+    spoil: Callable[[bytes], bytes] | None = None  # it takes effect and is answered with what this makes of the answer
+    length: int = 0  # bytes that the answer claims to have beyond those that it has; then the connection breaks off
 
 
 RESET_BEFORE = Fault()
@@ -47,7 +49,15 @@ FAILS_BEFORE = Fault(status=500, code="ServiceException")
 FAILS_AFTER = Fault(status=500, code="ServiceException", effect=True)
 THROTTLED = Fault(status=429, code="TooManyRequestsException")
 EXPIRED = Fault(status=403, code="ExpiredTokenException")
-RANDOM = (RESET_BEFORE, RESET_AFTER, FAILS_BEFORE, FAILS_AFTER, THROTTLED)
+CUT_OFF = Fault(spoil=lambda data: data[: len(data) // 2])
+CUT_SHORT = Fault(spoil=lambda data: data[: len(data) // 2], length=100)
+EMPTY = Fault(spoil=lambda _data: b"")
+A_PAGE = Fault(spoil=lambda _data: b"<html><body>Sign in to the network</body></html>")
+NOT_TEXT = Fault(spoil=lambda _data: b"\xff\xfe\xfd")
+A_LIST = Fault(spoil=lambda _data: b"[1, 2]")
+NO_FIELDS = Fault(spoil=lambda _data: b'{"Message": "ok"}')
+HALVES = (CUT_OFF, CUT_SHORT, EMPTY, A_PAGE, NOT_TEXT, A_LIST, NO_FIELDS)
+RANDOM = (RESET_BEFORE, RESET_AFTER, FAILS_BEFORE, FAILS_AFTER, THROTTLED, *HALVES)
 
 
 @dataclass
@@ -126,11 +136,16 @@ class _Handler(BaseHTTPRequestHandler):
             fault = Fault(status=413, code="RequestEntityTooLargeException")
         if fault is None and self.server.faults.refuse(call):
             fault = Fault(status=403, code="AccessDeniedException", message="User: me is not authorized")
-        if fault is not None and not fault.effect:
+        if fault is not None and not fault.effect and fault.spoil is None:
             self._fail(call, fault)
             return
         status, headers, data = self._ask(body)
-        if fault is not None:
+        if fault is not None and fault.spoil is not None:
+            spoiled = fault.spoil(data)
+            kept = [(name, value) for name, value in headers if name != "Content-Length"]
+            self.close_connection = bool(fault.length)
+            self._answer(status, [*kept, ("Content-Length", str(len(spoiled) + fault.length))], spoiled)
+        elif fault is not None:
             self._fail(call, fault)
         elif self.server.faults.cut(call):
             self.close_connection = True

@@ -45,7 +45,7 @@ def aws_cli(tools: Callable[[str], Path]) -> Callable[..., Any]:
             "json",
             *arguments,
         ]
-        return json.loads(subprocess.run(command, env=environment, capture_output=True, check=True).stdout)
+        return json.loads(subprocess.run(command, env=environment, capture_output=True, check=True).stdout or "null")
 
     return run
 
@@ -106,6 +106,20 @@ def test_unchanged_content_is_not_published_again(phplayer: Phplayer, project: P
     assert phplayer(*command, cwd=project, env=CREDENTIALS).stdout.count("found on AWS") == 4
     assert (project / "phplayer.lock.json").read_bytes() == ledger
     assert existing(endpoint) == ARNS
+
+
+def test_a_version_that_was_deleted_by_hand_is_published_anew(
+    phplayer: Phplayer, project: Path, endpoint: str, aws_cli: Callable[..., Any]
+) -> None:
+    command = ("publish", "--endpoint-url", endpoint, *REGIONS)
+    phplayer(*command, cwd=project, env=CREDENTIALS)
+    version = ("--layer-name", "php-vendor", "--version-number", "1")
+    aws_cli(endpoint, "us-east-1", "lambda", "delete-layer-version", *version)
+    done = phplayer(*command, cwd=project, env=CREDENTIALS)
+    assert done.stdout.count("unchanged") == 3
+    assert "published, version 1 is recorded and gone from AWS" in done.stdout
+    assert recorded(project) == existing(endpoint)
+    assert len(recorded(project)) == 4
 
 
 def test_changed_content_is_the_next_version(phplayer: Phplayer, project: Path, endpoint: str) -> None:

@@ -5,13 +5,22 @@ from pathlib import Path
 from typing import Any
 
 import botocore.exceptions
+import botocore.parsers
 import pytest
-from botocore.stub import Stubber
+from botocore.stub import ANY, Stubber
 
 from phplayer import aws
-from phplayer.aws import Aws
-from phplayer.aws.refusals import CredentialsUnknownError, OutcomeUnknownError, ThrottledError, UnreachableError
+from phplayer.aws import Aws, answers
+from phplayer.aws.refusals import (
+    CredentialsUnknownError,
+    HalfAnswerError,
+    NotFoundError,
+    OutcomeUnknownError,
+    ThrottledError,
+    UnreachableError,
+)
 from phplayer.errors import AwsRefusedError, EnvironmentMissingError, PhplayerError, UsageError
+from phplayer.settings import Settings
 
 REGION = "eu-west-1"
 ARN = f"arn:aws:lambda:{REGION}:123456789012:layer:php-84-x86_64:3"
@@ -50,14 +59,14 @@ def stub(client: Aws) -> Iterator[Callable[..., Stubber]]:
         stubber.assert_no_pending_responses()
 
 
-def publish(client: Aws) -> aws.LayerVersion:
+def publish(client: Aws, architecture: str = "x86_64") -> aws.LayerVersion:
     return client.layers.publish(
         REGION,
         aws.Details(
             layer="php-84-x86_64",
             description="PHP 8.4.24",
             runtimes=("provided.al2023",),
-            architectures=("x86_64",),
+            architectures=(architecture,),
             license_info="PHP-3.01",
         ),
         b"zip",
@@ -76,7 +85,7 @@ def test_a_published_version_is_returned_with_its_digest(client: Aws, stub: Call
         {"LayerVersionArn": ARN, "Version": 3, "Description": "d", "Content": {"CodeSha256": "abc=", "CodeSize": 3}},
         {
             "LayerName": "php-84-x86_64",
-            "Content": {"ZipFile": b"zip"},
+            "Content": {"ZipFile": ANY},  # a mark, whose place the archive takes (see test_request_body)
             "Description": "PHP 8.4.24",
             "CompatibleRuntimes": ["provided.al2023"],
             "CompatibleArchitectures": ["x86_64"],
@@ -85,6 +94,67 @@ def test_a_published_version_is_returned_with_its_digest(client: Aws, stub: Call
     )
     made = publish(client)
     assert (str(made.arn), made.arn.version, made.code_sha256, made.size) == (ARN, 3, "abc=", 3)
+
+
+def test_the_settings_bound_every_call(tmp_path: Path) -> None:
+    settings = Settings.load(start=tmp_path, environment={"PHPLAYER_PUBLISH_TIMEOUT": "7"})
+    connection = Aws.of(settings).connection
+    for once in (False, True):
+        config = connection.client("lambda", REGION, once=once).meta.config
+        assert (config.connect_timeout, config.read_timeout) == (7, 7)
+    usual = Aws().connection
+    assert usual.client("lambda", REGION).meta.config.read_timeout == 60
+    assert usual.client("lambda", REGION, once=True).meta.config.read_timeout == 300
+    none = Settings.load(start=tmp_path, environment={"PHPLAYER_PUBLISH_TIMEOUT": "0"})
+    with pytest.raises(UsageError, match=r"publish\.timeout is 0"):
+        Aws.of(none)
+
+
+@pytest.mark.parametrize("status", [302, 403, 404, 407])
+def test_a_refusal_without_a_code_of_aws_is_not_taken_for_one(
+    client: Aws, stub: Callable[..., Stubber], status: int
+) -> None:
+    stub().add_client_error("get_layer_version", str(status), "", status)
+    with pytest.raises(AwsRefusedError, match=f"HTTP {status} without an error code of AWS") as caught:
+        client.layers.version(REGION, "php-84-x86_64", 3)
+    assert not isinstance(caught.value, NotFoundError)  # which would have the version published anew
+    assert "--endpoint-url" in caught.value.remedy
+
+
+def test_a_bucket_of_somebody_else_is_not_used(client: Aws, stub: Callable[..., Stubber]) -> None:
+    stub("s3").add_client_error("head_bucket", "403", "Forbidden", 403)
+    with pytest.raises(AwsRefusedError, match="belongs to another account than 123456789012") as caught:
+        client.buckets.check(REGION, "layers", "123456789012")
+    assert "--s3-bucket" in caught.value.remedy
+
+
+def _refuse_architectures(stubber: Stubber) -> None:
+    message = f"CompatibleArchitectures are not supported in {REGION}. Please remove the CompatibleArchitectures value"
+    stubber.add_client_error("publish_layer_version", "InvalidParameterValueException", message, 400)
+
+
+def test_a_region_that_takes_no_architectures_gets_none(client: Aws, stub: Callable[..., Stubber]) -> None:
+    stubber = stub(once=True)
+    _refuse_architectures(stubber)
+    stubber.add_response(
+        "publish_layer_version",
+        {"LayerVersionArn": ARN, "Version": 3, "Content": {"CodeSha256": "abc="}},
+        {
+            "LayerName": "php-84-x86_64",
+            "Content": {"ZipFile": ANY},
+            "Description": "PHP 8.4.24",
+            "CompatibleRuntimes": ["provided.al2023"],
+            "LicenseInfo": "PHP-3.01",
+        },
+    )
+    assert publish(client).arn.version == 3
+
+
+def test_a_region_without_arm64_gets_no_layer_for_it(client: Aws, stub: Callable[..., Stubber]) -> None:
+    _refuse_architectures(stub(once=True))
+    with pytest.raises(AwsRefusedError, match="has no functions on arm64") as caught:
+        publish(client, "arm64")
+    assert "Leave this region out" in caught.value.remedy
 
 
 def test_publishing_is_sent_once_and_reading_is_retried(client: Aws) -> None:
@@ -145,7 +215,9 @@ def test_a_refusal_says_what_where_and_what_to_do(
         (botocore.exceptions.SSOTokenLoadError(error_msg="expired"), EnvironmentMissingError),
         (botocore.exceptions.CredentialRetrievalError(provider="p", error_msg="e"), EnvironmentMissingError),
         (botocore.exceptions.ConfigParseError(path="~/.aws/config"), UsageError),
-        (KeyError("LayerVersionArn"), AwsRefusedError),
+        (KeyError("LayerVersionArn"), HalfAnswerError),
+        (botocore.parsers.ResponseParserError("no XML"), HalfAnswerError),
+        (botocore.exceptions.PaginationError(message="the same token twice"), HalfAnswerError),
     ],
 )
 def test_whatever_boto3_raises_becomes_one_of_our_errors(
@@ -219,3 +291,24 @@ def test_a_vpc_endpoint_is_aws_and_a_local_one_never(monkeypatch: pytest.MonkeyP
     assert Aws(endpoint_url="http://amazonaws.com.evil.test").endpoint(REGION) == "http://amazonaws.com.evil.test"
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:5001")  # boto3 obeys it, so the ledger must know
     assert Aws().endpoint(REGION) == "http://127.0.0.1:5001"
+
+
+@pytest.mark.parametrize(
+    ("operation", "answer", "missing"),
+    [
+        ("ListLayerVersions", {"LayerVersions": []}, ""),
+        ("ListLayerVersions", {"LayerVersions": [{"LayerVersionArn": ARN}], "NextMarker": "2"}, ""),
+        ("ListLayerVersions", {"NextMarker": "2"}, "LayerVersions[].LayerVersionArn"),
+        ("ListLayerVersions", {"LayerVersions": [{"LayerVersionArn": ARN}, {}]}, "LayerVersions[].LayerVersionArn"),
+        ("PublishLayerVersion", {"LayerVersionArn": ARN, "Content": {"CodeSha256": "abc="}}, ""),
+        ("PublishLayerVersion", {"LayerVersionArn": ARN, "Content": {}}, "Content.CodeSha256"),
+        ("PublishLayerVersion", {"LayerVersionArn": ARN}, "Content.CodeSha256"),
+        ("PublishLayerVersion", {"LayerVersionArn": "arn", "Content": {"CodeSha256": "abc="}}, "LayerVersionArn"),
+        ("ListFunctions", {}, "Functions[].FunctionArn"),
+        ("GetLayerVersionPolicy", {"Policy": '{"Statement": []}'}, ""),
+        ("GetLayerVersionPolicy", {"Policy": '{"Statement": ['}, "Policy"),
+        ("DeleteLayerVersion", {}, ""),
+    ],
+)
+def test_an_answer_that_is_not_whole_lacks_something(operation: str, answer: dict[str, Any], missing: str) -> None:
+    assert answers.lacking(operation, answer) == missing

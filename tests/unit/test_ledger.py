@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import multiprocessing
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from phplayer import ledger
+from phplayer import cache, ledger
 from phplayer.errors import UsageError
 from phplayer.ledger import Entry, Ledger
 
@@ -143,6 +147,12 @@ def test_a_missing_folder_is_told_before_anything_is_published(path: Path) -> No
         ledger.read(path.parent / "missing" / "ledger.json")
 
 
+def test_a_folder_that_vanished_is_told_when_something_is_recorded(path: Path) -> None:
+    path.parent.rmdir()
+    with pytest.raises(UsageError, match="its folder does not exist"):
+        ledger.record(path, entry())
+
+
 def test_a_folder_is_no_ledger(path: Path) -> None:
     path.mkdir()
     with pytest.raises(UsageError, match="is a folder"):
@@ -172,6 +182,7 @@ def test_a_symbolic_link_stays_one(path: Path, tmp_path: Path) -> None:
 
 
 def _record_many(path: Path, region: str, count: int) -> None:
+    os.environ["PHPLAYER_CACHE"] = str(path.parent.with_name(f"cache-{region}"))  # as in containers: one for each
     for number in range(count):
         ledger.record(path, entry(region=region, layer=f"layer-{number}"))
 
@@ -186,3 +197,30 @@ def test_processes_that_record_at_once_lose_nothing(path: Path) -> None:
         writer.join(60)
     assert [writer.exitcode for writer in writers] == [0, 0, 0]
     assert len(ledger.read(path).entries) == len(regions) * count
+
+
+def test_a_file_system_that_locks_no_folders_is_locked_in_the_cache(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_descriptor: int, _operation: int) -> None:
+        raise OSError(errno.EBADF, "Bad file descriptor")
+
+    @contextmanager
+    def lock(name: str) -> Iterator[None]:
+        locked.append(name)
+        yield
+
+    locked: list[str] = []
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    monkeypatch.setattr(cache, "lock", lock)
+    ledger.record(path, entry())
+    assert len(locked) == 1
+    assert ledger.read(path).entries
+
+
+def test_where_nothing_can_be_written_that_is_told_before_anything_is_published(path: Path) -> None:
+    ledger.check_writable(path)
+    assert list(path.parent.iterdir()) == []
+    with pytest.raises(UsageError, match="cannot be written") as caught:
+        ledger.check_writable(Path("/proc/phplayer.lock.json"))
+    assert "--ledger" in caught.value.remedy

@@ -63,6 +63,8 @@ class FakeAws:
     after: Callable[[str], None] = lambda _region: None
     url: str = ""
     digest: str = ""  # what it claims to hold, when not what was sent
+    claims: str = ""  # what it says that every version holds
+    deleted: set[tuple[str, str, int]] = field(default_factory=set)
     held: dict[tuple[str, str], list[LayerVersion]] = field(default_factory=dict)
     objects: dict[str, dict[str, bytes]] = field(default_factory=dict)
     audiences: set[tuple[LayerArn, Audience]] = field(default_factory=set)
@@ -111,10 +113,12 @@ class FakeAws:
         self.audiences.add((arn, audience))
 
     def publish(
-        self, region: str, details: Details, content: bytes | StoredObject, *, sent: Callable[[int], None] | None = None
+        self, region: str, details: Details, content: Path | StoredObject, *, sent: Callable[[int], None] | None = None
     ) -> LayerVersion:
         layer, description = details.layer, details.description
-        archive = self.objects[content.bucket][content.key] if isinstance(content, StoredObject) else content
+        archive = (
+            self.objects[content.bucket][content.key] if isinstance(content, StoredObject) else content.read_bytes()
+        )
         if sent is not None:
             sent(len(archive) * 4 // 3)
         self.before(region)
@@ -135,13 +139,22 @@ class FakeAws:
     def versions(self, region: str, layer: str) -> Iterator[LayerVersion]:
         with self.lock:
             self.calls.append(f"list {region} {layer}")
-            versions = list(self.held.get((region, layer), ()))
+            held = self.held.get((region, layer), ())
+            versions = [each for each in held if (region, layer, each.arn.version) not in self.deleted]
         yield from reversed(versions)
 
     def version(self, region: str, layer: str, number: int) -> LayerVersion:
         with self.lock:
             self.calls.append(f"get {region} {layer} {number}")
+            arn = LayerArn(partition="aws", region=region, account=ACCOUNT, name=layer, version=number)
+            if self.claims:
+                return LayerVersion(arn=arn, description="", code_sha256=self.claims)
+            if (region, layer, number) in self.deleted or len(self.held.get((region, layer), ())) < number:
+                raise NotFoundError(f"There is no {arn}.", remedy="Look elsewhere.")
             return self.held[region, layer][number - 1]
+
+    def delete(self, region: str, layer: str, number: int) -> None:
+        self.deleted.add((region, layer, number))
 
     @property
     def published(self) -> list[str]:
@@ -206,12 +219,45 @@ def test_all_is_published_and_recorded(archives: tuple[LayerArchive, ...], path:
     assert {entry.kind for entry in recorded.entries} == {"runtime", "vendor"}
 
 
-def test_unchanged_content_costs_no_call(archives: tuple[LayerArchive, ...], path: Path) -> None:
-    publishing.execute(plan(archives, path), FakeAws(), path)
-    second = FakeAws()
-    result = publishing.execute(plan(archives, path), second, path)
+def test_unchanged_content_costs_one_call_for_each_layer_in_each_region(
+    archives: tuple[LayerArchive, ...], path: Path
+) -> None:
+    aws = FakeAws()
+    publishing.execute(plan(archives, path), aws, path)
+    before = path.read_bytes()
+    aws.calls.clear()
+    result = publishing.execute(plan(archives, path), aws, path)
     assert happened(result) == [Happened.UNCHANGED] * 4
-    assert second.calls == []
+    assert sorted(aws.calls) == sorted(
+        f"get {region} {layer} 1" for region in REGIONS for layer in ("php-84-x86_64", "php-vendor")
+    )
+    assert path.read_bytes() == before
+
+
+def test_a_recorded_version_that_was_deleted_is_published_anew(archives: tuple[LayerArchive, ...], path: Path) -> None:
+    aws = FakeAws()
+    publishing.execute(plan(archives, path), aws, path)
+    aws.delete("eu-west-1", "php-vendor", 1)
+    preview = publishing.preview(plan(archives, path), aws)
+    assert happened(preview).count(Happened.WOULD_PUBLISH) == 1
+    assert preview.outcomes[1].remarks == ("version 1 is recorded and gone from AWS",)
+
+    result = publishing.execute(plan(archives, path), aws, path)
+    assert happened(result) == [Happened.UNCHANGED, Happened.PUBLISHED, Happened.UNCHANGED, Happened.UNCHANGED]
+    assert result.outcomes[1].remarks == ("version 1 is recorded and gone from AWS",)
+    versions = [entry.version for entry in ledger.read(path).entries if entry.layer == "php-vendor"]
+    assert versions == [2, 1]  # in eu-west-1, in us-east-1
+    assert happened(publishing.execute(plan(archives, path), aws, path)) == [Happened.UNCHANGED] * 4
+
+
+def test_a_ledger_that_claims_what_a_version_does_not_hold_is_reported(
+    archives: tuple[LayerArchive, ...], path: Path
+) -> None:
+    publishing.execute(plan(archives[:1], path), FakeAws(), path)
+    result = publishing.execute(plan(archives[:1], path), FakeAws(claims="else="), path)
+    assert happened(result) == [Happened.FAILED] * 2
+    assert result.error is not None
+    assert "does not hold" in str(result.error.details)
 
 
 def test_a_clean_clone_finds_what_aws_has(archives: tuple[LayerArchive, ...], path: Path) -> None:
@@ -280,7 +326,8 @@ def test_a_refusing_region_does_not_stop_the_others(archives: tuple[LayerArchive
     assert "Allow it." in error.remedy
     assert "eu-west-1 php-vendor: These credentials lack it." in error.details
 
-    completed = publishing.execute(plan(archives, path), FakeAws(), path)
+    aws.before = lambda _region: None
+    completed = publishing.execute(plan(archives, path), aws, path)
     assert happened(completed) == [Happened.PUBLISHED] * 2 + [Happened.UNCHANGED] * 2
 
 
@@ -334,7 +381,7 @@ def test_an_archive_that_changes_meanwhile_is_not_published(archives: tuple[Laye
 def test_an_arn_that_cannot_be_recorded_is_told_and_found_again(
     archives: tuple[LayerArchive, ...], path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(_path: Path, _entry: ledger.Entry) -> None:
+    def full(_path: Path, _entry: ledger.Entry, **_more: object) -> None:
         raise OSError(28, "No space left on device")
 
     aws = FakeAws()
