@@ -4,9 +4,9 @@ Documents. Each has ``account``, ``principal``, ``endpoint``, ``ledger``; where 
 ``where`` and an error's members) and ``error``. The list has ``drift`` (whether AWS and the ledger differ) and
 ``versions`` (each ``layer``, ``region``, ``version``, ``arn``, ``state``, ``current``, ``in_use``, ``size`` in bytes,
 ``description``). ``prune`` has ``dry_run`` and ``versions`` (each ``layer``, ``region``, ``version``, ``arn``,
-``fate``); ``equalize`` has ``dry_run`` and ``layers`` (each ``layer``, ``region``, ``version``, ``goal``,
-``happened``); ``unshare`` has ``dry_run`` and ``shares`` (each ``layer``, ``region``, ``version``, ``audience``);
-``keep`` has ``versions`` (ARNs) and ``in_use``.
+``fate``, ``shared_with``); ``equalize`` has ``dry_run`` and ``layers`` (each ``layer``, ``region``, ``version``,
+``goal``, ``happened``); ``unshare`` has ``dry_run`` and ``shares`` (each ``layer``, ``region``, ``version``,
+``audience``); ``keep`` has ``versions`` (ARNs) and ``in_use``.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ app = typer.Typer(help="List the published versions; bring them in line, unshare
 
 Arns = Annotated[list[str], typer.Argument(metavar="ARN...", help="Recorded LayerVersionArns.")]
 Keep = Annotated[int, typer.Option("--keep", metavar="N", min=1, help="Newest versions to keep of each layer.")]
+Shared = Annotated[bool, typer.Option("--shared", help="Delete versions that others may use, too.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and change nothing.")]
 
 
@@ -101,6 +102,7 @@ def prune(
     context: typer.Context,
     *,
     keep: Keep = 5,
+    shared: Shared = False,
     layer: options.LayerPatterns = None,
     region: options.RecordedRegion = None,
     dry_run: DryRun = False,
@@ -114,16 +116,18 @@ def prune(
     """Delete old versions.
 
     Of each layer in each region the newest stay. So does the current version, one that a function of the account
-    uses, one marked with `layers keep`, and what phplayer did not make.
+    uses, one marked with `layers keep`, one that is shared, and what phplayer did not make.
     """
     from phplayer.inventory import pruning, regionwise
 
     console = Console.of(context)
     session = Session.open(console, endpoint_url, profile, ledger, "Pruning in")
     places = session.recorded_places(options.split(layer) or (), options.split(region) or ())
-    result = pruning.plan(places, session.recorded, session.aws, keep=keep, listen=console.listen)
+    result = pruning.plan(places, session.recorded, session.aws, keep=keep, shared=shared, listen=console.listen)
     what, regions, failures = result.verdicts, result.regions, result.failures
     gone = len(result.doomed)
+    if any(verdict.shared_with for verdict in result.doomed):
+        console.warn("Functions of other accounts may use the shared versions: AWS does not tell.")
     if gone and not dry_run:
         session.confirm(
             _table_of(console, ("layer", "region", "version", "what happens"), [_verdict_row(v) for v in what]),
@@ -135,12 +139,15 @@ def prune(
         order = {(each.place, each.version): number for number, each in enumerate(what)}
         what = tuple(sorted((*stayed, *done.verdicts), key=lambda each: order[each.place, each.version]))
         failures = (*failures, *done.failures)
-    error = regionwise.failure_of(failures, total=regions, what="regions")
+    done_so_far = any(verdict.fate in {pruning.Fate.DELETED, pruning.Fate.FORGOTTEN} for verdict in what)
+    error = regionwise.failure_of(failures, total=regions, what="regions", in_part=done_so_far)
     rows = [_verdict_row(verdict) for verdict in what]
     table = _table_of(console, ("layer", "region", "version", "what happens" if dry_run else "what happened"), rows)
     session.finish({"dry_run": dry_run, "versions": [_verdict(each) for each in what]}, error, failures, table)
-    if not gone:
+    if not gone and not failures:
         console.note("Nothing to delete.")
+    if any(verdict.fate is pruning.Fate.SHARED for verdict in what):
+        console.note("Shared versions stay: functions of other accounts may use them. To delete them, too: --shared")
     session.end(error)
 
 
@@ -226,13 +233,16 @@ def unshare(
     places = session.recorded_places(options.split(layer) or (), options.split(region) or ())
     found = unsharing.find(places, frozenset(audiences), session.aws, listen=console.listen)
     shares, failures = found.shares, found.failures
+    if found.others:
+        console.warn(f"Left as they are, for they are more than a share with one: {'; '.join(found.others)}.")
     columns = ("layer", "region", "version", "shared with" if dry_run else "no longer shared with")
     if shares and not dry_run:
         plan = _table_of(console, ("layer", "region", "version", "shared with"), [_share_row(each) for each in shares])
         session.confirm(plan, f"Take back {len(shares)} share{'' if len(shares) == 1 else 's'}?", yes=yes)
         done = unsharing.remove(shares, session.aws, listen=console.listen)
         shares, failures = done.shares, (*failures, *done.failures)
-    error = regionwise.failure_of(failures, total=found.places, what="layers in a region")
+    in_part = bool(shares) and not dry_run
+    error = regionwise.failure_of(failures, total=found.places, what="layers in a region", in_part=in_part)
     document = {"dry_run": dry_run, "shares": [_share(each) for each in shares]}
     session.finish(document, error, failures, _table_of(console, columns, [_share_row(each) for each in shares]))
     if not found.shares and not failures:
@@ -304,12 +314,21 @@ def _advice(drift: Sequence[ListedVersion]) -> str:
 
 
 def _verdict_row(verdict: Verdict) -> tuple[str, ...]:
-    return (verdict.place.layer, verdict.place.region, str(verdict.version), verdict.fate)
+    shared = ", ".join(verdict.shared_with)
+    what = verdict.fate.value
+    if shared:
+        what = f"{what} with {shared}" if what.endswith("shared") else f"{what} (shared with {shared})"
+    return (verdict.place.layer, verdict.place.region, str(verdict.version), what)
 
 
 def _verdict(verdict: Verdict) -> dict[str, Any]:
-    fate = verdict.fate.name.lower()
-    return {**_where(verdict.place), "version": verdict.version, "arn": verdict.arn, "fate": fate}
+    return {
+        **_where(verdict.place),
+        "version": verdict.version,
+        "arn": verdict.arn,
+        "fate": verdict.fate.name.lower(),
+        "shared_with": list(verdict.shared_with),
+    }
 
 
 def _with_done(planned: Equalizing, done: Equalizing) -> tuple[Step, ...]:

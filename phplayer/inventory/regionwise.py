@@ -79,21 +79,22 @@ def each(
     return Done(results=tuple(results), failures=tuple(failures))
 
 
-def failure_of(failures: Sequence[Failure], *, total: int, what: str) -> PhplayerError | None:
+def failure_of(failures: Sequence[Failure], *, total: int, what: str, in_part: bool = False) -> PhplayerError | None:
     """Return the error that stands for all failures, or None; ``what`` names one of the ``total`` places.
 
-    Exit code 7 when nothing could be done, 8 when a part was.
+    Exit code 7 when nothing could be done, 8 when a part was: in some of the places, or ``in_part`` of one.
     """
     if not failures:
         return None
     first = failures[0].error
     reasons = {failure.error.message for failure in failures}
-    if len(failures) >= total and len(reasons) == 1:
+    nothing_done = len(failures) >= total and not in_part
+    if nothing_done and len(reasons) == 1:
         return first
     details = tuple(
         line
         for failure in failures
         for line in (f"{failure.where}: {failure.error.message}", *(f"  {each}" for each in failure.error.details))
     )
-    kind = AwsRefusedError if len(failures) >= total else PublishedInPartError
+    kind = AwsRefusedError if nothing_done else PublishedInPartError
     return kind(f"{len(failures)} of {total} {what} failed.", remedy=first.remedy, details=details)

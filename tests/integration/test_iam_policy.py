@@ -117,10 +117,15 @@ def test_equalize(run: Run, recorder: Recorder, allowed: Allowed, project: Path)
     assert recorder.take() == allowed("equalize")
 
 
-def test_prune(run: Run, recorder: Recorder, allowed: Allowed, project: Path) -> None:
+def test_prune(run: Run, recorder: Recorder, allowed: Allowed, project: Path, endpoint: str) -> None:
     run("publish", "-r", EU)
-    layers.project(project, b"changed")
-    run("publish", "-r", EU)
+    for content in (b"changed", b"changed again"):
+        layers.project(project, content)
+        run("publish", "-r", EU)
+    keys: dict[str, Any] = {name.lower(): value for name, value in CREDENTIALS.items() if "KEY" in name}
+    client = boto3.client("lambda", region_name=EU, endpoint_url=endpoint, **keys)
+    client.delete_layer_version(LayerName=LAYER, VersionNumber=1)
+    client.close()
     recorder.take()
     run("layers", "prune", "--keep", "1", "--yes")
     assert recorder.take() == allowed("prune")
