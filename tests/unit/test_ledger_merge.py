@@ -57,6 +57,22 @@ def test_what_one_side_removed_and_the_other_left_alone_is_gone() -> None:
     assert titles(ledger_merge.merge(base, base, pruned)) == ["eu-west-1/php-84-x86_64:2*"]
 
 
+def test_what_one_side_removed_is_gone_though_the_other_moved_on_from_it() -> None:
+    base = of(entry(version=1), entry(version=2))
+    pruned = base.adding(entry(version=3)).without({(entry().place, 1), (entry().place, 2)})
+    moved = base.adding(entry(version=4))
+    for merged in (ledger_merge.merge(base, pruned, moved), ledger_merge.merge(base, moved, pruned)):
+        assert titles(merged) == ["eu-west-1/php-84-x86_64:3", "eu-west-1/php-84-x86_64:4*"]
+
+
+def test_what_one_side_removed_and_the_other_marked_in_use_stays() -> None:
+    base = of(entry(version=1), entry(version=2))
+    pruned = base.without({(entry().place, 1)})
+    marked = Ledger(entries=tuple(msgspec.structs.replace(each, in_use=each.version == 1) for each in base.entries))
+    for merged in (ledger_merge.merge(base, pruned, marked), ledger_merge.merge(base, marked, pruned)):
+        assert titles(merged) == ["eu-west-1/php-84-x86_64:1", "eu-west-1/php-84-x86_64:2*"]
+
+
 def test_what_one_side_removed_and_the_other_came_back_to_stays() -> None:
     base = of(entry(version=1), entry(version=2))
     pruned = base.without({(entry().place, 1)})
