@@ -186,3 +186,26 @@ def test_processes_that_record_at_once_lose_nothing(path: Path) -> None:
         writer.join(60)
     assert [writer.exitcode for writer in writers] == [0, 0, 0]
     assert len(ledger.read(path).entries) == len(regions) * count
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("arn", "arn:aws:lambda:eu-west-1:123456789012:layer:php:1; rm -rf"),
+        ("arn", "arn:aws:lambda:eu-west-1:123456789012:layer:php:1\n"),
+        ("arn", "${file(x)}"),
+        ("layer", "php $(id)"),
+        ("region", "eu west"),
+        ("account", "12345"),
+        ("kind", "other"),
+        ("php", "8.4"),
+        ("architecture", "x86: 64"),
+        ("lambda_runtime", "provided #"),
+    ],
+)
+def test_what_would_mean_more_in_a_script_or_template_is_refused(tmp_path: Path, field: str, value: str) -> None:
+    path = tmp_path / "phplayer.lock.json"
+    path.write_bytes(ledger.encode(Ledger(entries=(msgspec.structs.replace(entry(), **{field: value}),))))
+    with pytest.raises(UsageError, match="is damaged") as caught:
+        ledger.read(path)
+    assert f"$.layers[0].{field}" in caught.value.message
