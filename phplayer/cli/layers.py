@@ -91,9 +91,11 @@ def show(
     if found.drift:
         console.note(f"{len(found.drift)} of {len(found.versions)} versions differ. {_advice(found.drift)}")
     elif rows:
-        console.note(f"{len(rows)} versions, all as recorded.")
+        console.note(f"{len(rows)} version{'' if len(rows) == 1 else 's'}, all as recorded.")
     else:
         console.note("There is no version of these layers.")
+    if session.strangers:
+        console.note(f"Left out: {session.strangers} recorded at other endpoints or in other accounts.")
     session.end(error)
 
 
@@ -305,12 +307,16 @@ def _version(listed: ListedVersion) -> dict[str, Any]:
 def _advice(drift: Sequence[ListedVersion]) -> str:
     from phplayer.inventory.listing import State
 
+    advice = {
+        State.CHANGED: "What holds other content than recorded was published by something else: take its lines out of "
+        "the ledger, then `phplayer publish`.",
+        State.GONE: "`phplayer layers prune` drops the records of what is gone; `phplayer publish` then publishes what "
+        "is built anew.",
+        State.UNRECORDED: "What is not recorded: `phplayer publish` records what is built, `phplayer layers prune` "
+        "deletes old versions.",
+    }
     states = {each.state for each in drift}
-    if State.CHANGED in states:
-        return "Content that is not what was recorded was published by something else: look into it."
-    if State.UNRECORDED in states:
-        return "`phplayer publish` records what it finds; `phplayer layers prune` deletes the rest."
-    return "`phplayer layers prune` drops the records of what is gone."
+    return " ".join(text for state, text in advice.items() if state in states)
 
 
 def _verdict_row(verdict: Verdict) -> tuple[str, ...]:

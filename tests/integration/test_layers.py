@@ -167,6 +167,8 @@ def test_the_list_says_where_aws_and_the_ledger_differ(account: Account, layers:
     assert document["versions"][1]["description"] == DESCRIPTION
     said = layers()
     assert "3 of 3 versions differ." in said.stderr
+    for advice in ("take its lines out of", "drops the records of what is gone", "records what is built"):
+        assert advice in said.stderr
     assert "recorded, gone from AWS" in said.stdout
     assert account.recorded() == [("eu-west-1", 1), ("eu-west-1", 3)]
 
@@ -179,6 +181,18 @@ def test_a_layer_that_is_named_is_looked_at_without_a_record(account: Account, l
     account.publish("one", record=False)
     done = layers("--layer", LAYER, "--region", "eu-west-1")
     assert lines(done) == [f"{LAYER} eu-west-1 1 not recorded -"]
+
+
+def test_what_is_recorded_elsewhere_is_not_mixed_in(account: Account, layers: Layers) -> None:
+    other = account.publish("one")
+    for changes in ({"endpoint": "aws", "region": "cn-north-1"}, {"account": "210987654321", "region": "us-west-2"}):
+        ledger.record(account.path, Entry(**{**_fields(other), **changes}))
+    done = layers()
+    assert [line.split()[1] for line in lines(done)] == ["eu-west-1"]
+    assert "1 version, all as recorded." in done.stderr
+    assert "Left out: 2 recorded at other endpoints or in other accounts." in done.stderr
+    document = json.loads(layers("prune", "--json", "--dry-run").stdout)
+    assert [each["region"] for each in document["versions"]] == ["eu-west-1"]
 
 
 @pytest.fixture
