@@ -177,6 +177,34 @@ def test_an_equalize_that_is_killed_goes_on_when_it_is_run_again(
 
 
 @pytest.mark.usefixtures("behind")
+def test_two_at_once_publish_no_version_too_many(
+    run: Run, project: Path, url: str, endpoint: str, faults: Faults
+) -> None:
+    planned = threading.Semaphore(0)
+    waiting = threading.Lock()
+    waited: list[bool] = []
+
+    def hold_until_both_have_looked(call: Call) -> None:
+        if call.region == US and call.method == "GET" and call.path.endswith("/versions/1"):
+            planned.release()
+        if call.publishes:
+            with waiting:
+                if not waited:
+                    waited.extend(planned.acquire(timeout=60) for _ in range(2))
+
+    faults.act = hold_until_both_have_looked
+    env = {"PATH": os.environ["PATH"], "PHPLAYER_CACHE": os.environ["PHPLAYER_CACHE"], **CREDENTIALS}
+    command: list[str | Path] = [SCRIPTS / "phplayer", "layers", "equalize", "--yes", "--endpoint-url", url]
+    with (project / "out").open("wb") as out:
+        both = [subprocess.Popen(command, cwd=project, env=env, stdout=out, stderr=out) for _ in range(2)]
+        codes = [each.wait(240) for each in both]
+    assert codes == [0, 0], (project / "out").read_text()
+    assert waited == [True, True]
+    assert list(versions(endpoint, US)) == [1, 2, 3, 4]
+    assert [each for each in recorded(project) if each[0] == US][-1] == (US, 4, True)
+
+
+@pytest.mark.usefixtures("behind")
 def test_content_that_is_not_to_be_had_is_told(run: Run, project: Path, endpoint: str) -> None:
     """What moto's server says about where the content is leads nowhere."""
     (project / "dist").rename(project / "elsewhere")
