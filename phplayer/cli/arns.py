@@ -113,7 +113,8 @@ def _write(console: Console, settings: Settings, entries: Sequence[Entry], patte
     if others:
         console.warn(f"The layers are of account {', '.join(others)}: they have to be shared with this one.")
     done = parameter_store.write(wanted, aws, dry_run=dry_run, listen=console.listen)
-    error = regionwise.failure_of(done.failures, total=done.regions, what="regions")
+    in_part = any(written.happened is parameter_store.Happened.WRITTEN for written in done.parameters)
+    error = regionwise.failure_of(done.failures, total=done.regions, what="regions", in_part=in_part)
     rows = [(w.parameter.region, w.parameter.name, w.parameter.value, w.happened) for w in done.parameters]
     document: dict[str, Any] = {
         "dry_run": dry_run,

@@ -11,22 +11,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import cache
 from typing import TYPE_CHECKING
 
 from phplayer import ledger, version_metadata
 from phplayer.aws.audience import Audience
 from phplayer.aws.refusals import NotFoundError
-from phplayer.errors import AwsRefusedError, PhplayerError
+from phplayer.errors import AwsRefusedError
 from phplayer.events import unheard
 from phplayer.inventory import regionwise
-from phplayer.inventory.regionwise import Failure
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from phplayer.aws import Aws, LayerVersion
     from phplayer.events import Listener
+    from phplayer.inventory.regionwise import Failure
     from phplayer.ledger import Ledger, LedgerKey
 
 
@@ -111,16 +112,11 @@ def execute(planned: Pruning, aws: Aws, ledger_path: Path, *, listen: Listener =
 
     def carry_out(region: str) -> tuple[list[Verdict], Failure | None]:
         doomed = [verdict for verdict in planned.doomed if verdict.place.region == region]
-        done: list[Verdict] = []
-        try:
-            deletes = any(each.fate is Fate.DELETE for each in doomed)
-            used = aws.functions.layers_used(region) if deletes else frozenset()
-            for verdict in doomed:
-                done.append(_carry_out(verdict, used, aws, ledger_path))  # noqa: PERF401  each counts, should the next fail
-        except PhplayerError as error:
-            left = [replace(verdict, fate=Fate.LEFT) for verdict in doomed[len(done) :]]
-            return [*done, *left], Failure(where=region, error=error)
-        return done, None
+        used = cache(lambda: aws.functions.layers_used(region))
+        done, failure = regionwise.one_by_one(
+            doomed, lambda verdict: _carry_out(verdict, used, aws, ledger_path), where=region
+        )
+        return [*done, *(replace(verdict, fate=Fate.LEFT) for verdict in doomed[len(done) :])], failure
 
     regions = tuple(dict.fromkeys(verdict.place.region for verdict in planned.doomed))
     results = regionwise.each(regions, carry_out, listen=listen).results
@@ -197,10 +193,10 @@ def _audiences(verdict: Verdict, aws: Aws) -> tuple[str, ...]:
     return tuple(sorted({str(Audience.of_statement(statement) or "others") for statement in allowing}))
 
 
-def _carry_out(verdict: Verdict, used: frozenset[str], aws: Aws, ledger_path: Path) -> Verdict:
+def _carry_out(verdict: Verdict, used: Callable[[], frozenset[str]], aws: Aws, ledger_path: Path) -> Verdict:
     place, number = verdict.place, verdict.version
     if verdict.fate is Fate.DELETE:
-        kept = _newly_kept(verdict, used, ledger.read(ledger_path))
+        kept = _newly_kept(verdict, used(), ledger.read(ledger_path))
         if kept is not None:
             return replace(verdict, fate=kept)
         audiences = _audiences(verdict, aws)

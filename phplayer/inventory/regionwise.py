@@ -11,7 +11,7 @@ from phplayer.errors import AwsRefusedError, PhplayerError, PublishedInPartError
 from phplayer.events import Warned, unheard
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from phplayer.events import Listener
 
@@ -77,6 +77,17 @@ def each(
         elif result is not None:
             results.append(result)
     return Done(results=tuple(results), failures=tuple(failures))
+
+
+def one_by_one(items: Iterable[T], work: Callable[[T], R], *, where: str) -> tuple[list[R], Failure | None]:
+    """Do the work for one item after the other; the first failure ends it, and what was done until then is kept."""
+    done: list[R] = []
+    try:
+        for item in items:
+            done.append(work(item))  # noqa: PERF401  a comprehension would lose them
+    except PhplayerError as error:
+        return done, Failure(where=where, error=error)
+    return done, None
 
 
 def failure_of(failures: Sequence[Failure], *, total: int, what: str, in_part: bool = False) -> PhplayerError | None:

@@ -6,16 +6,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from phplayer.aws.audience import Audience
-from phplayer.errors import PhplayerError
 from phplayer.events import unheard
 from phplayer.inventory import regionwise
-from phplayer.inventory.regionwise import Failure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from phplayer.aws import Aws
     from phplayer.events import Listener
+    from phplayer.inventory.regionwise import Failure
     from phplayer.ledger import LedgerKey
 
 
@@ -68,15 +67,13 @@ def find(
 def remove(shares: Sequence[Share], aws: Aws, *, listen: Listener = unheard) -> Shares:
     """Remove the statements and return those that were; a layer's first failure in a region ends the work on it."""
 
+    def take_back(share: Share) -> Share:
+        aws.layer_policies.remove(share.place.region, share.place.layer, share.version, share.statement)
+        return share
+
     def carry_out(place: LedgerKey) -> tuple[list[Share], Failure | None]:
-        done: list[Share] = []
-        try:
-            for share in (share for share in shares if share.place == place):
-                aws.layer_policies.remove(place.region, place.layer, share.version, share.statement)
-                done.append(share)
-        except PhplayerError as error:
-            return done, Failure(where=_title(place), error=error)
-        return done, None
+        mine = (share for share in shares if share.place == place)
+        return regionwise.one_by_one(mine, take_back, where=_title(place))
 
     places = tuple(dict.fromkeys(share.place for share in shares))
     results = regionwise.each(places, carry_out, title=_title, listen=listen).results

@@ -15,7 +15,7 @@ import pytest
 from phplayer import ledger
 from phplayer.ledger import Ledger
 from tests.conftest import SCRIPTS, Phplayer
-from tests.integration.aws_endpoint import CREDENTIALS
+from tests.integration.aws_endpoint import CREDENTIALS, Call, Faults
 from tests.ledger_entries import entry
 
 REGIONS = ("eu-west-1", "us-east-1")
@@ -123,6 +123,27 @@ def test_ssm_writes_what_is_not_there_yet(
         command = ("ssm", "get-parameter", "--region", region, "--name", "/php/php-vendor/x86_64")
         answer = json.loads(check(aws, *command, cwd=project, **environment))["Parameter"]
         assert (answer["Value"], answer["Version"]) == (arn(region, "php-vendor"), 1)
+
+
+def test_what_was_written_before_a_region_refused_is_told(
+    phplayer: Phplayer, project: Path, proxy: str, faults: Faults
+) -> None:
+    text = (project / "phplayer.lock.json").read_text()
+    (project / "phplayer.lock.json").write_text(text.replace('"endpoint": "aws"', f'"endpoint": "{proxy}"'))
+    calls: list[Call] = []
+
+    def refuse_the_third(call: Call) -> bool:  # the first of a region reads
+        calls.append(call)
+        return call.service == "ssm" and len([each for each in calls if each.service == "ssm"]) == 3
+
+    faults.refuse = refuse_the_third
+    environment = CREDENTIALS | {"AWS_ENDPOINT_URL": proxy}
+    command = ("arns", "--ssm", "/php/{name}", "--region", "eu-west-1", "--json")
+    done = phplayer(*command, cwd=project, env=environment, check=False)
+    document = json.loads(done.stdout)
+    assert (done.returncode, document["error"]["exit_code"]) == (8, 8)
+    assert [(each["name"], each["happened"]) for each in document["parameters"]] == [("/php/php-84-x86_64", "written")]
+    assert [failure["where"] for failure in document["failures"]] == ["eu-west-1"]
 
 
 def test_json_says_what_the_text_says(phplayer: Phplayer, project: Path) -> None:
