@@ -93,11 +93,11 @@ class Session:
 
     def all_places(self, layers: Sequence[str], regions: Sequence[str]) -> tuple[LedgerKey, ...]:
         """Return recorded layers in recorded regions and in those of the settings, and what was named."""
-        from phplayer.aws import check_regions
+        from phplayer.aws.regions import check_regions, is_pattern
         from phplayer.inventory import places
 
-        configured = tuple(name for name in self.settings.texts("publish.regions") if not places.is_pattern(name))
-        check_regions([name for name in regions if not places.is_pattern(name)])
+        configured = tuple(name for name in self.settings.texts("publish.regions") if not is_pattern(name))
+        check_regions([name for name in regions if not is_pattern(name)])
         return places.all_places(
             self.recorded,
             endpoint=self.endpoint,
