@@ -272,6 +272,23 @@ def test_prune_keeps_the_newest_and_what_is_in_use(account: Account, layers: Lay
     assert account.numbers() == [2, 4, 7, 8, 9]
 
 
+def test_what_only_a_published_version_of_a_function_uses_stays(account: Account, layers: Layers) -> None:
+    entries = [account.publish(f"content {number}") for number in range(1, 4)]
+    account.use(entries[0].arn)
+    client = account.client("eu-west-1")
+    client.publish_version(FunctionName="user")
+    client.update_function_configuration(FunctionName="user", Layers=[entries[2].arn])
+    assert [layer["Arn"] for layer in client.get_function_configuration(FunctionName="user")["Layers"]] == [
+        entries[2].arn
+    ]
+    done = layers("prune", "--keep", "1", "--yes")
+    assert lines(done) == [
+        f"{LAYER} eu-west-1 1 kept: used by a function",
+        f"{LAYER} eu-west-1 2 deleted",
+        f"{LAYER} eu-west-1 3 kept: current",
+    ]
+
+
 def test_prune_drops_the_record_of_what_is_gone(account: Account, layers: Layers) -> None:
     """As it is after a run that was killed between deleting and dropping the record."""
     for number in range(1, 4):
