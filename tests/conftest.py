@@ -84,10 +84,13 @@ def phplayer() -> Phplayer:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that need a Docker daemon: those with the fixture that starts one."""
+    """Mark the tests by the fixtures that cost: a Docker daemon, or a compile that no other group waits for."""
     for item in items:
-        if "bed" in getattr(item, "fixturenames", ()):
+        fixtures = getattr(item, "fixturenames", ())
+        if "bed" in fixtures:
             item.add_marker("docker")
+        elif "small" in fixtures:
+            item.add_marker("compiles")
 
 
 def build_hello(unpacked: Path) -> Built:
@@ -141,14 +144,20 @@ icu_locales = ["en", "de"]
 """
 
 
+def small_project(folder: Path) -> Path:
+    """Write a project that asks for few extensions, of which one is intl with two languages."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "phplayer.toml").write_text(SMALL)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Built:
-    """A layer with few extensions, of which one is intl with two languages."""
-    project = WORK / "test" / "small"
-    project.mkdir(parents=True, exist_ok=True)
-    (project / "phplayer.toml").write_text(SMALL)
-    run_phplayer("doctor", "--fix", "--yes", cwd=project, check=False)  # other findings are no matter here
-    run_phplayer("build", cwd=project)
+    """That project, built on this machine."""
+    project = small_project(WORK / "test" / "small")
+    with filelock.FileLock(project / "lock"):
+        run_phplayer("doctor", "--fix", "--yes", cwd=project, check=False)  # other findings are no matter here
+        run_phplayer("build", cwd=project)
     dist = next((project / "dist").iterdir())
     return Built(dist=dist, tree=unpack(dist / "runtime.zip", tmp_path_factory.mktemp("opt")))
 
