@@ -42,6 +42,9 @@ class LedgerKey:
     layer: str
 
 
+_WORD = r"[a-zA-Z0-9][a-zA-Z0-9._-]*"
+
+
 def _like(pattern: str) -> msgspec.Meta:
     return msgspec.Meta(pattern=rf"^(?:{pattern})\Z")
 
@@ -58,9 +61,9 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     in_use: bool = False  # said by the user (`layers keep`): never pruned
     arn: Annotated[str, _like(r"arn:[a-z0-9-]+:lambda:[a-z0-9-]+:[0-9]{12}:layer:[a-zA-Z0-9_-]+:[0-9]+")]
     kind: Annotated[str, _like("runtime|vendor")]
-    php: Annotated[str, _like(r"[0-9]+\.[0-9]+\.[0-9]+[a-zA-Z0-9]*")]
-    architecture: Annotated[str, _like("[a-z0-9_]+")]
-    lambda_runtime: Annotated[str, _like(r"[a-z0-9.]+")]
+    php: Annotated[str, _like(_WORD)]
+    architecture: Annotated[str, _like(_WORD)]
+    lambda_runtime: Annotated[str, _like(_WORD)]
     key: str  # of the build
     code_sha256: str  # base64, as Lambda reports it
     size: int  # bytes, zipped

@@ -103,9 +103,14 @@ def parse(words: tuple[str, ...]) -> None:
 DOCUMENTED = commands("phplayer")
 
 
-@pytest.mark.parametrize("words", DOCUMENTED, ids=shlex.join)
-def test_the_command_line_takes_every_command_that_is_documented(words: tuple[str, ...]) -> None:
-    parse(words)
+def test_the_command_line_takes_every_command_that_is_documented() -> None:
+    refused = []
+    for words in DOCUMENTED:
+        try:
+            parse(words)
+        except typer.TyperException as error:
+            refused.append(f"phplayer {shlex.join(words)}: {error}")
+    assert refused == []
 
 
 def test_a_command_that_is_not_there_would_be_found() -> None:

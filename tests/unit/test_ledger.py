@@ -198,7 +198,7 @@ def test_processes_that_record_at_once_lose_nothing(path: Path) -> None:
         ("region", "eu west"),
         ("account", "12345"),
         ("kind", "other"),
-        ("php", "8.4"),
+        ("php", "8.4 #"),
         ("architecture", "x86: 64"),
         ("lambda_runtime", "provided #"),
     ],
