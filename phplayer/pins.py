@@ -60,4 +60,6 @@ def _release(known: Catalog, versions: tuple[str, ...], sha256: str) -> Release:
                 f"php.sha256 is not that of PHP {version} in the catalogue, {release.sha256}.",
                 remedy="Remove php.sha256, or correct it.",
             )
-    return replace(nearest, version=version, sha256=sha256, urls=urls, debian_path="", origin="php.sha256")
+    return replace(
+        nearest, version=version, sha256=sha256, urls=urls, debian_path="", origin="php.sha256", tested=False
+    )

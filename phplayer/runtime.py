@@ -134,7 +134,7 @@ class Release:
     urls: tuple[str, ...]
     debian_path: str  # below a Debian mirror, "" where Debian has not the same bytes
     end_of_life: dt.date  # of its branch: from then on there are no security fixes
-    exact_only: bool = False  # its branch's name does not mean it, though it may be the newest
+    tested: bool = False  # compiled and tested where phplayer is developed
     origin: str = ""  # where the checksum is from
     name: str = "PHP"
     given_with: str = "--source FILE"

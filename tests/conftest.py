@@ -19,6 +19,12 @@ ROOT = Path(__file__).resolve().parent.parent
 WORK = ROOT / ".work"
 SCRIPTS = Path(sys.executable).parent
 
+PHP = "8.4.24"
+"""The release that the tests build: of those whose source can be had where phplayer is developed, the newest."""
+
+PINNED = {"PHPLAYER_PHP_VERSION": PHP}
+"""The environment that builds it, whatever a project says; with ``""`` the project says."""
+
 
 class Phplayer(Protocol):
     """Runs the real command line as a user does."""
@@ -54,7 +60,8 @@ def run_phplayer(
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "PHPLAYER_"))}
     # The host engine, unless a test says otherwise: a Docker daemon of this machine must not decide what is tested.
     environment |= {"PHPLAYER_CACHE": str(cache_folder()), "PHPLAYER_BUILD_ENGINE": "host"}
-    environment |= {"PHPLAYER_DATA": str(WORK / "data")} | dict(env or {})  # a catalogue of the user's own stays out
+    environment |= {"PHPLAYER_DATA": str(WORK / "data")}  # a catalogue of the user's own stays out
+    environment |= PINNED | dict(env or {})
     done = subprocess.run(
         [str(SCRIPTS / "phplayer"), *map(str, arguments)],
         cwd=cwd,

@@ -86,7 +86,7 @@ class Catalog:
 
         """
         for release in reversed(self.releases):
-            if text == str(release.version) or (text == release.version.branch and not release.exact_only):
+            if text in {str(release.version), release.version.branch}:
                 return release
         known = [*self.branches, *(str(release.version) for release in self.releases)]
         raise unknown(text, known, "PHP version")

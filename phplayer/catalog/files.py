@@ -49,7 +49,7 @@ class ReleaseTable(Struct, frozen=True, kw_only=True):
     sha256: str
     from_: str = msgspec.field(name="from")
     debian: str = ""
-    exact_only: bool = False
+    tested: bool = False
 
 
 class BranchTable(Struct, frozen=True, kw_only=True):

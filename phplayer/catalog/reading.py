@@ -68,9 +68,9 @@ def _releases(file: files.CatalogFile[files.PhpFile]) -> tuple[Release, ...]:
 
 
 def _merged(own: tuple[Release, ...], users: tuple[Release, ...]) -> tuple[Release, ...]:
-    """Return all releases, oldest first. Of one version the catalogue's own wins, unless it is meant only exactly."""
+    """Return all releases, oldest first. Of one version the catalogue's own wins."""
     found = {release.version: release for release in users}
-    found.update({release.version: release for release in own if not (release.exact_only and release.version in found)})
+    found.update({release.version: release for release in own})
     return tuple(sorted(found.values(), key=lambda release: release.version))
 
 
@@ -90,7 +90,7 @@ def _release(file: files.CatalogFile[Any], number: int, table: files.ReleaseTabl
         urls=tuple(mirror.replace("${version}", table.version) for mirror in php.mirrors),
         debian_path=table.debian,
         end_of_life=php.branch[version.branch].end_of_life,
-        exact_only=table.exact_only,
+        tested=table.tested,
         origin=table.from_,
     )
 

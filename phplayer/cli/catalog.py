@@ -1,10 +1,10 @@
 """``phplayer catalog``.
 
-Its document: ``versions`` (each ``version``, ``branch``, ``end_of_life``, ``default`` of its branch, ``sha256`` and
-where that is ``from``), ``extensions`` (each ``name``, ``summary``, ``source`` (``php``, or ``pecl``), ``version``,
-``requires``, ``since``, ``until``, ``always``, the ``sets`` that hold it, and ``size``, its bytes by ``code`` and
-``libraries``, null where it was not measured), ``sets`` of them, and ``targets``. ``catalog update`` has ``file`` and
-``versions``.
+Its document: ``versions`` (each ``version``, ``branch``, ``end_of_life``, ``default`` of its branch, whether phplayer
+was ``tested`` with it, ``sha256`` and where that is ``from``), ``extensions`` (each ``name``, ``summary``, ``source``
+(``php``, or ``pecl``), ``version``, ``requires``, ``since``, ``until``, ``always``, the ``sets`` that hold it, and
+``size``, its bytes by ``code`` and ``libraries``, null where it was not measured), ``sets`` of them, and ``targets``.
+``catalog update`` has ``file`` and ``versions``.
 """
 
 from __future__ import annotations
@@ -102,6 +102,7 @@ def _versions(console: Console, known: Catalog) -> tuple[list[dict[str, Any]], A
         (
             str(release.version),
             f"means {release.version.branch}" if release.version in named else "",
+            "tested" if release.tested else "",
             support(release),
             release.sha256[:12],
             release.origin,
@@ -113,13 +114,14 @@ def _versions(console: Console, known: Catalog) -> tuple[list[dict[str, Any]], A
             "version": str(release.version),
             "branch": release.version.branch,
             "default": release.version in named,
+            "tested": release.tested,
             "end_of_life": str(release.end_of_life),
             "sha256": release.sha256,
             "from": release.origin,
         }
         for release in known.releases
     ]
-    return document, console.table("php", "", "security fixes", "sha256", "checksum from", rows=rows)
+    return document, console.table("php", "", "", "security fixes", "sha256", "checksum from", rows=rows)
 
 
 def _extensions(console: Console, known: Catalog) -> tuple[list[dict[str, Any]], Any]:

@@ -12,10 +12,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
 from phplayer import cache, catalog, recipe, sources
 from phplayer.engines.host import HostEngine
 from phplayer.events import unheard
 from phplayer.runtime import Architecture, BootstrapMode
+from tests import conftest
 
 PHPLAYER = Path(sys.executable).with_name("phplayer")
 
@@ -63,13 +67,13 @@ def build(folder: Path) -> None:
     """Compare one cold build of the smallest extension set with the same by hand, both sides on all processors."""
     known = catalog.load()
     runtime = known.runtime(
-        php=known.default_php,
+        php=conftest.PHP,
         extensions=("minimal",),
         target=known.default_target,
         architecture=Architecture.of_this_machine(),
         bootstrap=BootstrapMode.FUNCTION,
     )
-    release = known.release(known.default_php)
+    release = known.release(conftest.PHP)
     plan = recipe.plan(runtime, HostEngine().base)
     tarball = sources.fetch(release, file=None, subject="", listener=unheard)
     jobs = len(os.sched_getaffinity(0))
@@ -81,7 +85,7 @@ def build(folder: Path) -> None:
     by_hand.mkdir()
     # As by hand: on this machine and without ccache, whose misses cost time.
     plain = {"PHPLAYER_BUILD_ENGINE": "host", "PHPLAYER_BUILD_CCACHE": "false"}
-    environment = os.environ | {"PHPLAYER_CACHE": str(own_cache), **plain}
+    environment = os.environ | {"PHPLAYER_CACHE": str(own_cache), **plain, **conftest.PINNED}
     command: list[str | Path] = [PHPLAYER, "build", "--extension", "minimal"]
     ours = seconds(command, cwd=project, env=environment)
     theirs = compile_by_hand(tarball, plan.configure, by_hand, jobs)

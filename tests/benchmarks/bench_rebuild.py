@@ -15,9 +15,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from phplayer import cache
-
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+from phplayer import cache
+from tests import conftest
+
 PACKED = ("pack runtime.zip", "pack vendor.zip")
 SOURCES = ("phplayer", "templates", "dockerfiles")
 
@@ -37,11 +40,12 @@ class Project:
         """Return the seconds of one build; what it compiled is in ``said``."""
         text = f'[build]\nengine = "host"\n[php]\nextensions = {json.dumps(self.extensions)}\n{self.ini}'
         (self.folder / "phplayer.toml").write_text(text)
+        own = {"PYTHONPATH": str(self.program), "PHPLAYER_CACHE": str(self.cache), "CI": "1"}
         began = time.perf_counter()
         done = subprocess.run(
             [sys.executable, "-m", "phplayer", "build"],
             cwd=self.folder,
-            env=os.environ | {"PYTHONPATH": str(self.program), "PHPLAYER_CACHE": str(self.cache), "CI": "1"},
+            env=os.environ | conftest.PINNED | own,
             check=True,
             capture_output=True,
             text=True,

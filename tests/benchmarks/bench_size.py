@@ -127,7 +127,7 @@ def main() -> None:
         wanted = ",".join(sorted(theirs)) if options.extensions == "peer" else options.extensions
         project = folder / "project"
         project.mkdir()
-        conftest.run_phplayer("build", "--php", "8.4", "--extension", wanted, cwd=project)
+        conftest.run_phplayer("build", "--extension", wanted, cwd=project)
         tree = conftest.unpack(next(project.glob("dist/*/runtime.zip")), folder / "tree")
         ours = loaded(run_ours(tree, "-r", "echo json_encode(get_loaded_extensions());"))
         print(f"extensions: {len(ours)} of ours, {len(theirs)} of {PEER}; only the peer: {sorted(theirs - ours)}")

@@ -31,6 +31,7 @@ from phplayer.catalog import files
 from phplayer.engines import host
 from phplayer.events import unheard
 from phplayer.runtime import Architecture, BootstrapMode, Runtime
+from tests import conftest
 
 LIBRARY_FOLDERS = ("lib", "usr/lib", "lib64", "usr/lib64")
 KNOWN = catalog.load()
@@ -40,7 +41,7 @@ NEVER = TARGET.glibc_sonames | TARGET.never_grafted
 
 def whole_runtime(base: catalog.Base) -> Runtime:
     """PHP with every extension that it bundles and that this base has the libraries for."""
-    version = KNOWN.release(KNOWN.default_php).version
+    version = KNOWN.release(conftest.PHP).version
     names = [
         extension.name
         for extension in KNOWN.extensions.values()

@@ -16,7 +16,7 @@ from phplayer import compile as compiling
 from phplayer.engines.host import HostEngine
 from phplayer.layer import LayerArchive, RuntimeManifest
 from phplayer.settings import Settings
-from tests.conftest import WORK, Built, Phplayer, cache_folder
+from tests.conftest import PHP, PINNED, WORK, Built, Phplayer, cache_folder
 
 _SUITE = "trixie"  # the oldest Debian with buildx; the program is static and runs on any
 
@@ -83,8 +83,8 @@ def test_the_dockerfile_in_it_holds_the_recipe_letter_for_letter(
     read = read_by_buildx(buildx, tmp_path / "docker-bake.hcl")
     (target,) = read["target"].values()
     dockerfile = target["dockerfile-inline"]
-    (runtime,) = matrix.runtimes(Settings.load(start=tmp_path, environment={}))
-    base, release = catalog.load().bases["al2023"], catalog.load().release("8.4")
+    (runtime,) = matrix.runtimes(Settings.load(start=tmp_path, environment=PINNED))
+    base, release = catalog.load().bases["al2023"], catalog.load().release(PHP)
     plan = recipe.plan(runtime, base)
     for part in plan.parts:
         for name, script in compiling.scripts(part).items():

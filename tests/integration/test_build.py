@@ -18,7 +18,7 @@ from elftools.elf.elffile import ELFFile
 from phplayer import catalog, elf, policy
 from phplayer.layer import LayerArchive, RuntimeManifest
 from phplayer.runtime import Architecture
-from tests.conftest import ROOT, SCRIPTS, WORK, Built, Phplayer, cache_folder
+from tests.conftest import PHP, PINNED, ROOT, SCRIPTS, WORK, Built, Phplayer, cache_folder
 
 
 def php(built: Built, *arguments: str) -> str:
@@ -94,7 +94,7 @@ def test_the_manifest_is_in_the_zip_and_beside_it(built: Built) -> None:
     manifest = json.loads((built.dist / "manifest.json").read_text())
     assert manifest["layer"] == f"php-84-{Architecture.of_this_machine()}"
     sources = {source["name"]: source["sha256"] for source in manifest["sources"]}
-    assert sources["php"] == catalog.load().release("8.4").sha256
+    assert sources["php"] == catalog.load().release(PHP).sha256
     grafts = {library["soname"]: library["package"] for library in manifest["libraries"]}
     assert grafts["libssl.so.3"] == "openssl"
     assert grafts["libcurl.a"] == "curl"
@@ -143,6 +143,7 @@ def test_a_full_disk_ends_the_build_with_its_reason(phplayer: Phplayer, tmp_path
     done = subprocess.run(
         ["unshare", "-rm", "sh", "-c", script, "sh", cache, sources, SCRIPTS / "phplayer"],
         cwd=tmp_path,
+        env=os.environ | PINNED,
         capture_output=True,
         text=True,
         check=False,
@@ -184,7 +185,7 @@ def test_a_missing_compiler_or_header_names_the_package(tmp_path: Path) -> None:
             *(tmp_path / "status", SCRIPTS / "phplayer"),
         ],
         cwd=tmp_path,
-        env=os.environ | {"PHPLAYER_CACHE": str(tmp_path / "cache"), "PHPLAYER_BUILD_ENGINE": "host"},
+        env=os.environ | PINNED | {"PHPLAYER_CACHE": str(tmp_path / "cache"), "PHPLAYER_BUILD_ENGINE": "host"},
         capture_output=True,
         text=True,
         check=False,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.conftest import SCRIPTS, cache_folder
+from tests.conftest import PHP, SCRIPTS, cache_folder
 from tests.integration.functions import write
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def project(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("project")
     (folder / "dist").mkdir()
     (folder / "dist" / built.dist.name).symlink_to(built.dist)
-    (folder / "phplayer.toml").write_text('[php]\nversion = "8.4"\n')
+    (folder / "phplayer.toml").write_text(f'[php]\nversion = "{PHP}"\n')
     return folder
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from phplayer.layer import LayerArchive
-from tests.conftest import SCRIPTS, Built, cache_folder, run_phplayer, small_project
+from tests.conftest import PINNED, SCRIPTS, Built, cache_folder, run_phplayer, small_project
 
 
 @pytest.mark.timeout(2700)  # a whole compile
@@ -34,7 +34,7 @@ def _interrupt_the_compile(project: Path, environment: dict[str, str]) -> None:
     process = subprocess.Popen(
         [SCRIPTS / "phplayer", "build"],
         cwd=project,
-        env=os.environ | {"PHPLAYER_BUILD_ENGINE": "host"} | environment,
+        env=os.environ | PINNED | {"PHPLAYER_BUILD_ENGINE": "host"} | environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -28,7 +28,7 @@ def test_it_is_built_and_has_what_was_asked_for(
         f'[php]\nversion = "{php}"\nextensions = {json.dumps(extensions)}\n[policy]\nallow = ["symbol-version"]\n'
     )
     run_phplayer("doctor", "--fix", "--yes", cwd=project, check=False)  # other findings are no matter here
-    phplayer("build", cwd=project)
+    phplayer("build", cwd=project, env={"PHPLAYER_PHP_VERSION": php})
     (archive,) = project.glob("dist/*/runtime.zip")
     manifest = LayerArchive.read(archive).manifest
     assert isinstance(manifest, RuntimeManifest)

@@ -9,6 +9,7 @@ import pytest
 from phplayer import catalog
 from phplayer.errors import UsageError
 from phplayer.runtime import Architecture, BootstrapMode, Runtime
+from tests.conftest import PHP
 
 PACKAGE = Path(catalog.__file__).resolve().parents[1]
 
@@ -30,10 +31,13 @@ def names(resolved: Runtime) -> set[str]:
 def test_a_branch_means_its_newest_release() -> None:
     known = catalog.load()
     for branch in known.branches:
-        newest = max(
-            release.version for release in known.releases if release.version.branch == branch and not release.exact_only
-        )
+        newest = max(release.version for release in known.releases if release.version.branch == branch)
         assert known.release(branch).version == newest
+
+
+def test_what_the_tests_build_is_listed_as_tested() -> None:
+    tested = {release.version for release in catalog.load().releases if release.tested}
+    assert catalog.load().release(PHP).version in tested
 
 
 def test_every_release_has_a_whole_checksum() -> None:
@@ -65,7 +69,7 @@ def test_an_extension_built_into_newer_versions_takes_flags_only_in_older_ones()
     ("php", "extension", "said"),
     [
         ("8.4", "mbstrin", "Did you mean 'mbstring'?"),
-        ("8.4", "uri", "PHP 8.4.24 has no extension 'uri': PHP bundles it since PHP 8.5"),
+        (PHP, "uri", f"PHP {PHP} has no extension 'uri': PHP bundles it since PHP 8.5"),
         ("8.44", "curl", "Did you mean '8.4'?"),
         ("7.4", "curl", "Known: 8.2"),
     ],
@@ -127,13 +131,6 @@ def test_what_an_extension_uses_adds_flags_only_where_it_is_built_too() -> None:
     php, redis = runtime().php, catalog.load().extensions["redis"]
     assert redis.configure_flags(php) == ("--enable-redis",)
     assert redis.configure_flags(php, {"redis", "msgpack"}) == ("--enable-redis", "--enable-redis-msgpack")
-
-
-def test_a_release_that_is_meant_only_exactly_is_not_its_branch() -> None:
-    known = catalog.load()
-    (release,) = (release for release in known.releases if release.exact_only and release.version.branch == "8.4")
-    assert known.release("8.4") != release
-    assert known.release(str(release.version)) == release
 
 
 def test_every_pinned_source_of_an_extension_is_whole() -> None:

@@ -75,13 +75,6 @@ def test_known_releases_add_nothing(url: str, path: Path) -> None:
     assert catalog.load().releases == OWN.releases
 
 
-def test_one_that_only_the_exact_version_meant_becomes_the_newest(url: str, path: Path) -> None:
-    exact = next(release for release in OWN.releases if release.exact_only and release.version.branch == "8.4")
-    Feed.answers["8.4"] = answer(str(exact.version), exact.sha256)
-    feed.update(feed=url, today=TODAY, path=path)
-    assert catalog.load().release("8.4").version == exact.version
-
-
 def test_another_checksum_for_a_known_release_is_refused(url: str, path: Path) -> None:
     feed.update(feed=url, today=TODAY, path=path)
     before = path.read_bytes()

@@ -34,6 +34,9 @@ def test_all_lists_are_one_document(capsys: pytest.CaptureFixture[str]) -> None:
     assert [item["version"] for item in shown["versions"] if item["default"]] == [
         str(known.release(branch).version) for branch in known.branches
     ]
+    assert {item["version"] for item in shown["versions"] if item["tested"]} == {
+        str(release.version) for release in known.releases if release.tested
+    }
 
 
 def test_an_extension_tells_where_it_is_from_and_what_it_brings(capsys: pytest.CaptureFixture[str]) -> None:
@@ -51,7 +54,7 @@ def test_an_extension_tells_where_it_is_from_and_what_it_brings(capsys: pytest.C
 @pytest.mark.parametrize(
     ("arguments", "lines"),
     [
-        (["versions"], ["means 8.4", "until 2028-12-31"]),
+        (["versions"], ["means 8.4", "tested", "until 2028-12-31"]),
         (
             ["extensions"],
             ["PECL 6.2.0", "PECL, source to be given", "up to 8.3", "always in", "what is always in"],

@@ -154,6 +154,7 @@ def test_a_project_can_pin_a_release(tmp_path: Path) -> None:
     assert release.sha256 == SHA
     assert release.urls == ("https://www.php.net/distributions/php-8.4.99.tar.xz",)
     assert release.debian_path == ""
+    assert not release.tested
     assert release.end_of_life == catalog.load().release("8.4").end_of_life
 
 
