@@ -97,7 +97,7 @@ ACTIONS: dict[Purpose, tuple[str, ...]] = {
     ),
     Purpose.LIST: _LOOK,
     Purpose.EQUALIZE: ("lambda:PublishLayerVersion", *_LOOK),
-    Purpose.PRUNE: ("lambda:ListFunctions", "lambda:ListLayerVersions", "lambda:DeleteLayerVersion"),
+    Purpose.PRUNE: ("lambda:ListFunctions", *_LOOK, "lambda:GetLayerVersionPolicy", "lambda:DeleteLayerVersion"),
     Purpose.SSM: ("ssm:GetParameters", "ssm:PutParameter"),
     Purpose.DEPLOY: (
         "lambda:CreateFunction",
@@ -166,8 +166,10 @@ def _statement(kind: _Kind, actions: Sequence[str], resources: Resources) -> dic
         "Resource": arns[0] if len(arns) == 1 else arns,
     }
     if kind is _Kind.ROLE:
-        service = "lambda.amazonaws.com" + (".cn" if resources.partition == "aws-cn" else "")
-        statement["Condition"] = {"StringEquals": {"iam:PassedToService": service}}
+        services = ["lambda.amazonaws.com"]
+        if resources.partition == "aws-cn":  # Lambda has had both names there
+            services.append("lambda.amazonaws.com.cn")
+        statement["Condition"] = {"StringEquals": {"iam:PassedToService": services if services[1:] else services[0]}}
     elif kind in _REGIONAL and resources.regions:
         statement["Condition"] = {"StringEquals": {"aws:RequestedRegion": sorted(resources.regions)}}
     return statement

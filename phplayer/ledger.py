@@ -16,7 +16,7 @@ import secrets
 import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
@@ -43,21 +43,28 @@ class LedgerKey:
     layer: str
 
 
+_WORD = r"[a-zA-Z0-9][a-zA-Z0-9._-]*"
+
+
+def _like(pattern: str) -> msgspec.Meta:
+    return msgspec.Meta(pattern=rf"^(?:{pattern})\Z")
+
+
 class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One published layer version."""
+    """One published layer version. What goes on into scripts and templates has no character that means more there."""
 
     endpoint: str
-    account: str
-    region: str
-    layer: str
+    account: Annotated[str, _like(r"[0-9]{12}")]
+    region: Annotated[str, _like(r"[a-z0-9-]+")]
+    layer: Annotated[str, _like(r"[a-zA-Z0-9_-]{1,140}")]
     version: int
     current: bool = False
     in_use: bool = False  # said by the user (`layers keep`): never pruned
-    arn: str
-    kind: str  # "runtime" or "vendor"
-    php: str
-    architecture: str
-    lambda_runtime: str
+    arn: Annotated[str, _like(r"arn:[a-z0-9-]+:lambda:[a-z0-9-]+:[0-9]{12}:layer:[a-zA-Z0-9_-]+:[0-9]+")]
+    kind: Annotated[str, _like("runtime|vendor")]
+    php: Annotated[str, _like(_WORD)]
+    architecture: Annotated[str, _like(_WORD)]
+    lambda_runtime: Annotated[str, _like(_WORD)]
     key: str  # of the build
     code_sha256: str  # base64, as Lambda reports it
     size: int  # bytes, zipped

@@ -107,7 +107,10 @@ def _merged(before: Entry | None, mine: Entry | None, other: Entry | None) -> En
             in_use = mine.in_use or other.in_use
         return msgspec.structs.replace(mine, in_use=in_use)
     left = mine if mine is not None else other
-    return None if left == before else left
+    if left is None or before is None:
+        return left
+    came_back = left.current and not before.current  # that it is no longer current is no reason to keep it
+    return left if came_back or msgspec.structs.replace(left, current=before.current) != before else None
 
 
 def _content(entry: Entry) -> Entry:

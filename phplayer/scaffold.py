@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from phplayer import resources
-from phplayer.errors import EnvironmentMissingError, UsageError
+from phplayer.errors import EnvironmentMissingError, NothingSelectedError, UsageError
 from phplayer.runtime import Architecture, PhpVersion
 
 if TYPE_CHECKING:
@@ -88,14 +88,24 @@ class NewFunction:
 
 
 def choose_layers(
-    recorded: Ledger, *, endpoint: str, account: str = "", regions: Collection[str] = (), prefix: str = ""
+    recorded: Ledger,
+    *,
+    endpoint: str,
+    account: str = "",
+    regions: Collection[str] = (),
+    prefix: str = "",
+    architecture: Architecture | None = None,
+    php: str = "",
 ) -> LayerChoice | None:
     """Choose from the ledger: this machine's architecture before others, the newest PHP, names that begin so.
+
+    ``architecture`` and ``php`` (a branch or an exact version) leave no other choice.
 
     The vendor layer is the one that was made for the same PHP and architecture, or else the one of the newest PHP.
     Returns None when the ledger has no runtime layer for that endpoint and those regions.
 
     Raises:
+        NothingSelectedError: runtime layers are recorded, and none for that architecture and PHP.
         UsageError: layers of several accounts are recorded and none was named, or a region lacks the layer.
 
     """
@@ -111,6 +121,7 @@ def choose_layers(
     runtimes = [entry for entry in entries if entry.kind == "runtime"]
     if not runtimes:
         return None
+    runtimes = _fitting(runtimes, architecture, php)
     mine = _this_architecture()
     best = max(
         runtimes,
@@ -153,6 +164,22 @@ def choose_layers(
     )
 
 
+def _fitting(runtimes: Sequence[Entry], architecture: Architecture | None, php: str) -> list[Entry]:
+    found = [
+        entry
+        for entry in runtimes
+        if entry.architecture == (architecture or entry.architecture)
+        and (not php or php in {entry.php, PhpVersion.parse(entry.php).branch})
+    ]
+    if not found:
+        wanted = " and ".join(filter(None, (php and f"PHP {php}", architecture or "")))
+        raise NothingSelectedError(
+            f"No runtime layer is recorded for {wanted}.",
+            remedy=f"Build and publish it first. Recorded: {', '.join(sorted({entry.layer for entry in runtimes}))}.",
+        )
+    return found
+
+
 def _vendor_of(runtime: Entry, vendors: Sequence[Entry]) -> dict[str, Entry]:
     """Return, by region, the vendor layer that fits the runtime best."""
     if not vendors:
@@ -177,9 +204,15 @@ def _this_architecture() -> str:
 
 
 def create(
-    name: FunctionName, parent: Path, *, layers: LayerChoice | None, lambda_runtime: str, kind: str = EVENT
+    name: FunctionName,
+    parent: Path,
+    *,
+    layers: LayerChoice | None,
+    lambda_runtime: str,
+    architecture: Architecture | None = None,
+    kind: str = EVENT,
 ) -> NewFunction:
-    """Write the function into ``parent/name``. ``lambda_runtime`` counts where no layer is recorded.
+    """Write the function into ``parent/name``; runtime and architecture count where no layer is recorded.
 
     Raises:
         UsageError: the folder exists and is not empty, or a file has that name.
@@ -192,7 +225,7 @@ def create(
         "logical_id": name.logical_id,
         "php": layers.php if layers else "",
         "lambda_runtime": layers.lambda_runtime if layers else lambda_runtime,
-        "architecture": layers.architecture if layers else _this_architecture() or Architecture.X86_64,
+        "architecture": layers.architecture if layers else architecture or _this_architecture() or Architecture.X86_64,
         "layers": layers.regions if layers else (),
     }
     temporary = parent / f".{name}.{secrets.token_hex(6)}"

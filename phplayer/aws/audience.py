@@ -85,22 +85,21 @@ class Audience:
 
     @classmethod
     def of_statement(cls, statement: Mapping[str, Any]) -> Audience | None:
-        """Return whom a statement speaks of, None where it says something that phplayer does not write."""
-        principal = statement.get("Principal")
-        if isinstance(principal, dict):
-            principal = principal.get("AWS")
-        condition = statement.get("Condition") or {}
+        """Return whom a statement lets in, None where it says something that phplayer does not write.
+
+        What is narrowed in a way that is not known here, or denies, is none of the three.
+        """
+        if statement.get("Effect") != "Allow" or "NotPrincipal" in statement:
+            return None
+        principal, condition = _principal(statement.get("Principal")), statement.get("Condition")
         if principal == "*":
+            if not condition:
+                return cls(kind=Kind.PUBLIC)
             organization = _organization(condition)
-            if organization:
-                return cls(kind=Kind.ORGANIZATION, name=organization)
-            return cls(kind=Kind.PUBLIC) if not condition else None
-        if isinstance(principal, str):
-            match = _ACCOUNT_ARN.fullmatch(principal)
-            number = match[1] if match else principal
-            if _ACCOUNT.fullmatch(number):
-                return cls(kind=Kind.ACCOUNT, name=number)
-        return None
+            return cls(kind=Kind.ORGANIZATION, name=organization) if organization else None
+        match = _ACCOUNT_ARN.fullmatch(principal)
+        number = match[1] if match else principal
+        return cls(kind=Kind.ACCOUNT, name=number) if not condition and _ACCOUNT.fullmatch(number) else None
 
 
 def read_audiences(texts: Sequence[str], *, public: bool = False) -> tuple[Audience, ...]:
@@ -114,10 +113,27 @@ def read_audiences(texts: Sequence[str], *, public: bool = False) -> tuple[Audie
     return tuple(dict.fromkeys(read))
 
 
-def _organization(condition: Mapping[str, Any]) -> str:
-    for operator, values in condition.items():
-        if operator == "StringEquals" and isinstance(values, dict):
-            for key, value in values.items():
-                if key.lower() == _ORGANIZATION_KEY and isinstance(value, str):
-                    return value
-    return ""
+def _principal(principal: Any) -> str:
+    """Return the one AWS principal that a statement names, or nothing."""
+    if isinstance(principal, dict):
+        principal = _one(principal.get("AWS")) if len(principal) == 1 else ""
+    return principal if isinstance(principal, str) else ""
+
+
+def _organization(condition: Any) -> str:
+    """Return the one organization that a condition narrows to, or nothing if it says anything else."""
+    operators = list(condition.items()) if isinstance(condition, dict) else []
+    if len(operators) != 1 or str(operators[0][0]).lower() != "stringequals" or not isinstance(operators[0][1], dict):
+        return ""
+    keys = list(operators[0][1].items())
+    if len(keys) != 1 or str(keys[0][0]).lower() != _ORGANIZATION_KEY:
+        return ""
+    name = _one(keys[0][1])
+    return name if _ORGANIZATION.fullmatch(name) else ""
+
+
+def _one(value: Any) -> str:
+    """Return a string, or the only one of a list; else nothing."""
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    return value if isinstance(value, str) else ""

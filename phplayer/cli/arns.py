@@ -53,6 +53,7 @@ def arns(
     """
     from phplayer import arns as domain
     from phplayer import ledger as ledgers
+    from phplayer.aws import Audience
     from phplayer.errors import UsageError, did_you_mean
     from phplayer.parameters import DEFAULT_PATTERN
     from phplayer.settings import Settings
@@ -60,6 +61,8 @@ def arns(
     console = Console.of(context)
     if ssm and form not in {None, domain.Form.SSM}:
         raise UsageError(f"--ssm writes parameters, and --format {form} prints.", remedy="Pass one of them.")
+    if dry_run and (not ssm or form is not None):
+        raise UsageError("--dry-run is for --ssm without --format: all else only prints.", remedy="Leave it out.")
     wanted = form or domain.Form.ENV.value
     if wanted not in FORMS:
         raise UsageError(
@@ -73,7 +76,7 @@ def arns(
         }
     )
     filters = domain.Filters(
-        account=account or "",
+        account=Audience.account(account).name if account else "",
         layers=options.split(layer) or (),
         regions=options.split(region) or (),
         architectures=_architectures(options.split(arch) or ()),
@@ -106,8 +109,12 @@ def _write(console: Console, settings: Settings, entries: Sequence[Entry], patte
     wanted = parameters(entries, pattern)
     identity = aws.identity(wanted[0].region)
     console.note(f"Writing parameters of account {identity.account} as {identity.principal}")
+    others = sorted({entry.account for entry in entries} - {identity.account})
+    if others:
+        console.warn(f"The layers are of account {', '.join(others)}: they have to be shared with this one.")
     done = parameter_store.write(wanted, aws, dry_run=dry_run, listen=console.listen)
-    error = regionwise.failure_of(done.failures, total=done.regions, what="regions")
+    in_part = any(written.happened is parameter_store.Happened.WRITTEN for written in done.parameters)
+    error = regionwise.failure_of(done.failures, total=done.regions, what="regions", in_part=in_part)
     rows = [(w.parameter.region, w.parameter.name, w.parameter.value, w.happened) for w in done.parameters]
     document: dict[str, Any] = {
         "dry_run": dry_run,

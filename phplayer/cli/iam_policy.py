@@ -78,7 +78,7 @@ def iam_policy(
         }
     )
     recorded = ledgers.read(settings.path("publish.ledger"))
-    partition, regions = _regions(settings)
+    partition, regions = _regions(settings, recorded)
     resources = domain.Resources(
         partition=partition,
         account=Audience.account(account).name if account else _account(recorded, partition),
@@ -101,27 +101,41 @@ def iam_policy(
         )
 
 
-def _regions(settings: Settings) -> tuple[str, tuple[str, ...]]:
-    """Return the partition and the regions, none where a pattern stands for regions that only AWS knows.
+def _regions(settings: Settings, recorded: Ledger) -> tuple[str, tuple[str, ...]]:
+    """Return the partition and the regions, no region where none is named.
+
+    A pattern stands for regions of one partition: that of the regions that are named, that of the ledger, or ``aws``.
 
     Raises:
-        UsageError: the regions are of several partitions, whose accounts are different ones.
+        UsageError: a pattern fits no region (no region at all would mean every one), or the regions are of several
+            partitions, whose accounts are different ones.
 
     """
     from phplayer.aws.regions import check_regions, is_pattern, partition_of, regions
     from phplayer.errors import UsageError
     from phplayer.inventory.places import fits
+    from phplayer.layer import LayerArn
 
     names = settings.texts("publish.regions")
-    check_regions([name for name in names if not is_pattern(name)])
-    found = tuple(region for region in regions() if names and fits(region, names))
-    partitions = sorted({partition_of(region) for region in found})
+    named = check_regions([name for name in names if not is_pattern(name)])
+    partitions = {partition_of(region) for region in named}
     if len(partitions) > 1:
         raise UsageError(
-            f"These regions are of several partitions: {', '.join(partitions)}.",
+            f"These regions are of several partitions: {', '.join(sorted(partitions))}.",
             remedy="Make a policy for each: their accounts are different ones.",
         )
-    return (partitions[0] if partitions else "aws"), found
+    for name in names:
+        if not any(fits(region, (name,)) for region in regions()):
+            raise UsageError(f"No region is like {name!r}.", remedy="Patterns look like 'eu-*'.")
+    fitting = [region for region in regions() if names and fits(region, names)]
+    candidates = (
+        *partitions,
+        *sorted({LayerArn.parse(entry.arn).partition for entry in recorded.entries}),
+        "aws",
+        *(partition_of(region) for region in fitting),
+    )
+    partition = next(each for each in candidates if not names or any(partition_of(one) == each for one in fitting))
+    return partition, tuple(region for region in fitting if partition_of(region) == partition)
 
 
 def _account(recorded: Ledger, partition: str) -> str:

@@ -4,34 +4,39 @@ Documents. Each has ``account``, ``principal``, ``endpoint``, ``ledger``; where 
 ``where`` and an error's members) and ``error``. The list has ``drift`` (whether AWS and the ledger differ) and
 ``versions`` (each ``layer``, ``region``, ``version``, ``arn``, ``state``, ``current``, ``in_use``, ``size`` in bytes,
 ``description``). ``prune`` has ``dry_run`` and ``versions`` (each ``layer``, ``region``, ``version``, ``arn``,
-``fate``); ``equalize`` has ``dry_run`` and ``layers`` (each ``layer``, ``region``, ``version``, ``goal``,
-``happened``); ``unshare`` has ``dry_run`` and ``shares`` (each ``layer``, ``region``, ``version``, ``audience``);
-``keep`` has ``versions`` (ARNs) and ``in_use``.
+``fate``, ``shared_with``); ``equalize`` has ``dry_run`` and ``layers`` (each ``layer``, ``region``, ``version``,
+``goal``, ``happened``); ``unshare`` has ``dry_run`` and ``shares`` (each ``layer``, ``region``, ``version``,
+``audience``); ``keep`` has ``versions`` (ARNs) and ``in_use``.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from phplayer.cli import options
 from phplayer.cli.console import Console, file_size
+from phplayer.cli.layers_rows import (
+    advice_on,
+    numbered,
+    share_document,
+    share_row,
+    step_document,
+    step_rows,
+    table_of,
+    verdict_document,
+    verdict_row,
+    version_document,
+    with_done,
+)
 from phplayer.cli.layers_session import Session
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from phplayer.inventory.equalizing import Equalizing, Step
-    from phplayer.inventory.listing import ListedVersion
-    from phplayer.inventory.pruning import Verdict
-    from phplayer.inventory.unsharing import Share
-    from phplayer.ledger import LedgerKey
 
 app = typer.Typer(help="List the published versions; bring them in line, unshare and prune them.")
 
 Arns = Annotated[list[str], typer.Argument(metavar="ARN...", help="Recorded LayerVersionArns.")]
 Keep = Annotated[int, typer.Option("--keep", metavar="N", min=1, help="Newest versions to keep of each layer.")]
+Shared = Annotated[bool, typer.Option("--shared", help="Delete versions that others may use, too.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and change nothing.")]
 
 
@@ -79,20 +84,22 @@ def show(
     session = Session.open(console, endpoint_url, profile, ledger, "Looking at")
     places = session.all_places(options.split(layer) or (), options.split(region) or ())
     found = listing.look(places, session.recorded, session.aws, listen=console.listen)
-    document = {"drift": bool(found.drift), "versions": [_version(each) for each in found.versions]}
+    document = {"drift": bool(found.drift), "versions": [version_document(each) for each in found.versions]}
     columns = ("layer", "region", "version", "state", "size")
     rows = [
-        (each.place.layer, each.place.region, _number(each), each.state, file_size(each.size) if each.size else "-")
+        (each.place.layer, each.place.region, numbered(each), each.state, file_size(each.size) if each.size else "-")
         for each in found.versions
     ]
     error = regionwise.failure_of(found.failures, total=found.places, what="layers in a region")
     session.finish(document, error, found.failures, console.table(*columns, rows=rows) if rows else None)
     if found.drift:
-        console.note(f"{len(found.drift)} of {len(found.versions)} versions differ. {_advice(found.drift)}")
+        console.note(f"{len(found.drift)} of {len(found.versions)} versions differ. {advice_on(found.drift)}")
     elif rows:
-        console.note(f"{len(rows)} versions, all as recorded.")
+        console.note(f"{len(rows)} version{'' if len(rows) == 1 else 's'}, all as recorded.")
     else:
         console.note("There is no version of these layers.")
+    if session.strangers:
+        console.note(f"Left out: {session.strangers} recorded at other endpoints or in other accounts.")
     session.end(error)
 
 
@@ -101,6 +108,7 @@ def prune(
     context: typer.Context,
     *,
     keep: Keep = 5,
+    shared: Shared = False,
     layer: options.LayerPatterns = None,
     region: options.RecordedRegion = None,
     dry_run: DryRun = False,
@@ -114,19 +122,21 @@ def prune(
     """Delete old versions.
 
     Of each layer in each region the newest stay. So does the current version, one that a function of the account
-    uses, one marked with `layers keep`, and what phplayer did not make.
+    uses, one marked with `layers keep`, one that is shared, and what phplayer did not make.
     """
     from phplayer.inventory import pruning, regionwise
 
     console = Console.of(context)
     session = Session.open(console, endpoint_url, profile, ledger, "Pruning in")
     places = session.recorded_places(options.split(layer) or (), options.split(region) or ())
-    result = pruning.plan(places, session.recorded, session.aws, keep=keep, listen=console.listen)
+    result = pruning.plan(places, session.recorded, session.aws, keep=keep, shared=shared, listen=console.listen)
     what, regions, failures = result.verdicts, result.regions, result.failures
     gone = len(result.doomed)
+    if any(verdict.shared_with for verdict in result.doomed):
+        console.warn("Functions of other accounts may use the shared versions: AWS does not tell.")
     if gone and not dry_run:
         session.confirm(
-            _table_of(console, ("layer", "region", "version", "what happens"), [_verdict_row(v) for v in what]),
+            table_of(console, ("layer", "region", "version", "what happens"), [verdict_row(v) for v in what]),
             f"Delete {gone} layer version{'' if gone == 1 else 's'}? This cannot be undone.",
             yes=yes,
         )
@@ -135,12 +145,15 @@ def prune(
         order = {(each.place, each.version): number for number, each in enumerate(what)}
         what = tuple(sorted((*stayed, *done.verdicts), key=lambda each: order[each.place, each.version]))
         failures = (*failures, *done.failures)
-    error = regionwise.failure_of(failures, total=regions, what="regions")
-    rows = [_verdict_row(verdict) for verdict in what]
-    table = _table_of(console, ("layer", "region", "version", "what happens" if dry_run else "what happened"), rows)
-    session.finish({"dry_run": dry_run, "versions": [_verdict(each) for each in what]}, error, failures, table)
-    if not gone:
+    done_so_far = any(verdict.fate in {pruning.Fate.DELETED, pruning.Fate.FORGOTTEN} for verdict in what)
+    error = regionwise.failure_of(failures, total=regions, what="regions", in_part=done_so_far)
+    rows = [verdict_row(verdict) for verdict in what]
+    table = table_of(console, ("layer", "region", "version", "what happens" if dry_run else "what happened"), rows)
+    session.finish({"dry_run": dry_run, "versions": [verdict_document(each) for each in what]}, error, failures, table)
+    if not gone and not failures:
         console.note("Nothing to delete.")
+    if any(verdict.fate is pruning.Fate.SHARED for verdict in what):
+        console.note("Shared versions stay: functions of other accounts may use them. To delete them, too: --shared")
     session.end(error)
 
 
@@ -176,16 +189,16 @@ def equalize(
         count = sum(step.goal - step.newest for step in result.pending)
         if count:
             session.confirm(
-                _table_of(console, ("layer", "region", "version", "goal", "what happens"), _step_rows(steps)),
+                table_of(console, ("layer", "region", "version", "goal", "what happens"), step_rows(steps)),
                 f"Publish unchanged content again, {count} time{'' if count == 1 else 's'}?",
                 yes=yes,
             )
         with Republisher(session.settings, session.aws) as republisher:
             done = equalizing.execute(result, republisher.publish, session.ledger_path, listen=console.listen)
-        steps, failures = _with_done(result, done), (*failures, *done.failures)
+        steps, failures = with_done(result, done), (*failures, *done.failures)
     error = regionwise.failure_of(failures, total=result.places, what="layers in a region")
-    document = {"dry_run": dry_run, "layers": [_step(step) for step in steps]}
-    table = _table_of(console, ("layer", "region", "version", "goal", "what happened"), _step_rows(steps))
+    document = {"dry_run": dry_run, "layers": [step_document(step) for step in steps]}
+    table = table_of(console, ("layer", "region", "version", "goal", "what happened"), step_rows(steps))
     session.finish(document, error, failures, table)
     if not result.pending and not failures:
         console.note("All numbers are in line.")
@@ -226,15 +239,18 @@ def unshare(
     places = session.recorded_places(options.split(layer) or (), options.split(region) or ())
     found = unsharing.find(places, frozenset(audiences), session.aws, listen=console.listen)
     shares, failures = found.shares, found.failures
+    if found.others:
+        console.warn(f"Left as they are, for they are more than a share with one: {'; '.join(found.others)}.")
     columns = ("layer", "region", "version", "shared with" if dry_run else "no longer shared with")
     if shares and not dry_run:
-        plan = _table_of(console, ("layer", "region", "version", "shared with"), [_share_row(each) for each in shares])
+        plan = table_of(console, ("layer", "region", "version", "shared with"), [share_row(each) for each in shares])
         session.confirm(plan, f"Take back {len(shares)} share{'' if len(shares) == 1 else 's'}?", yes=yes)
         done = unsharing.remove(shares, session.aws, listen=console.listen)
         shares, failures = done.shares, (*failures, *done.failures)
-    error = regionwise.failure_of(failures, total=found.places, what="layers in a region")
-    document = {"dry_run": dry_run, "shares": [_share(each) for each in shares]}
-    session.finish(document, error, failures, _table_of(console, columns, [_share_row(each) for each in shares]))
+    in_part = bool(shares) and not dry_run
+    error = regionwise.failure_of(failures, total=found.places, what="layers in a region", in_part=in_part)
+    document = {"dry_run": dry_run, "shares": [share_document(each) for each in shares]}
+    session.finish(document, error, failures, table_of(console, columns, [share_row(each) for each in shares]))
     if not found.shares and not failures:
         console.note(f"Nothing is shared with {', '.join(str(each) for each in sorted(audiences))}.")
     session.end(error)
@@ -261,74 +277,3 @@ def mark(
     path = Settings.load(flags={"publish.ledger": ledger and ledger.absolute()}).path("publish.ledger")
     marked = marking.mark(path, arns, in_use=not undo)
     console.result({"ledger": str(path), "versions": list(marked), "in_use": not undo}, "\n".join(marked))
-
-
-# -- rows and documents -----------------------------------------------------------------------------------------------
-
-
-def _table_of(console: Console, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Any:
-    return console.table(*columns, rows=rows) if rows else None
-
-
-def _where(place: LedgerKey) -> dict[str, Any]:
-    return {"layer": place.layer, "region": place.region}
-
-
-def _number(listed: ListedVersion) -> str:
-    marks = [word for word, said in (("current", listed.current), ("in use", listed.in_use)) if said]
-    return f"{listed.version} ({', '.join(marks)})" if marks else str(listed.version)
-
-
-def _version(listed: ListedVersion) -> dict[str, Any]:
-    return {
-        **_where(listed.place),
-        "version": listed.version,
-        "arn": listed.arn,
-        "state": listed.state.name.lower(),
-        "current": listed.current,
-        "in_use": listed.in_use,
-        "size": listed.size or None,
-        "description": listed.description,
-    }
-
-
-def _advice(drift: Sequence[ListedVersion]) -> str:
-    from phplayer.inventory.listing import State
-
-    states = {each.state for each in drift}
-    if State.CHANGED in states:
-        return "Content that is not what was recorded was published by something else: look into it."
-    if State.UNRECORDED in states:
-        return "`phplayer publish` records what it finds; `phplayer layers prune` deletes the rest."
-    return "`phplayer layers prune` drops the records of what is gone."
-
-
-def _verdict_row(verdict: Verdict) -> tuple[str, ...]:
-    return (verdict.place.layer, verdict.place.region, str(verdict.version), verdict.fate)
-
-
-def _verdict(verdict: Verdict) -> dict[str, Any]:
-    fate = verdict.fate.name.lower()
-    return {**_where(verdict.place), "version": verdict.version, "arn": verdict.arn, "fate": fate}
-
-
-def _with_done(planned: Equalizing, done: Equalizing) -> tuple[Step, ...]:
-    finished = {step.entry.place: step for step in done.steps}
-    return tuple(finished.get(step.entry.place, step) for step in planned.steps)
-
-
-def _step_rows(steps: Sequence[Step]) -> list[tuple[str, ...]]:
-    return [(s.entry.layer, s.entry.region, str(s.newest), str(s.goal), s.happened) for s in steps]
-
-
-def _step(step: Step) -> dict[str, Any]:
-    happened = step.happened.name.lower()
-    return {**_where(step.entry.place), "version": step.newest, "goal": step.goal, "happened": happened}
-
-
-def _share_row(share: Share) -> tuple[str, ...]:
-    return (share.place.layer, share.place.region, str(share.version), str(share.audience))
-
-
-def _share(share: Share) -> dict[str, Any]:
-    return {**_where(share.place), "version": share.version, "audience": str(share.audience)}

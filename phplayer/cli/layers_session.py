@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from phplayer.aws import Aws, Identity
     from phplayer.errors import PhplayerError
     from phplayer.inventory.regionwise import Failure
-    from phplayer.ledger import Ledger, LedgerKey
+    from phplayer.ledger import Entry, Ledger, LedgerKey
     from phplayer.settings import Settings
 
 
@@ -67,8 +67,9 @@ class Session:
         from phplayer.aws import Aws, regions
 
         aws = Aws.of(settings)
-        home = aws.default_region or next((entry.region for entry in recorded.entries), regions()[0])
-        endpoint = aws.endpoint(home)
+        endpoint = aws.endpoint(aws.default_region or regions()[0])
+        there = (entry.region for entry in recorded.entries if entry.endpoint == endpoint)
+        home = aws.default_region or next(there, regions()[0])
         identity = aws.identity(home)
         at = "" if endpoint == ledgers.AWS_ENDPOINT else f" at {endpoint}"
         console.note(f"{doing} account {identity.account} as {identity.principal}{at}")
@@ -92,18 +93,28 @@ class Session:
 
     def all_places(self, layers: Sequence[str], regions: Sequence[str]) -> tuple[LedgerKey, ...]:
         """Return recorded layers in recorded regions and in those of the settings, and what was named."""
-        from phplayer.aws import check_regions
+        from phplayer.aws.regions import check_regions, is_pattern
         from phplayer.inventory import places
 
-        configured = tuple(name for name in self.settings.texts("publish.regions") if not places.is_pattern(name))
-        check_regions([name for name in regions if not places.is_pattern(name)])
+        configured = tuple(name for name in self.settings.texts("publish.regions") if not is_pattern(name))
+        check_regions([name for name in regions if not is_pattern(name)])
         return places.all_places(
             self.recorded,
             endpoint=self.endpoint,
             account=self.identity.account,
             layers=layers,
-            regions=regions or (*configured, *({entry.region for entry in self.recorded.entries})),
+            regions=regions or (*configured, *({entry.region for entry in self._mine})),
         )
+
+    @property
+    def strangers(self) -> int:
+        """How many recorded versions are of other accounts or at other endpoints."""
+        return len(self.recorded.entries) - len(self._mine)
+
+    @property
+    def _mine(self) -> tuple[Entry, ...]:
+        here = (self.endpoint, self.identity.account)
+        return tuple(entry for entry in self.recorded.entries if (entry.endpoint, entry.account) == here)
 
     def confirm(self, plan: Any, question: str, *, yes: bool) -> None:
         """Show the plan on stderr and go on only when the user says so.

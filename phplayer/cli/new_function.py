@@ -11,6 +11,7 @@ from phplayer.cli import options
 from phplayer.cli.console import Console
 
 if TYPE_CHECKING:
+    from phplayer.runtime import Architecture
     from phplayer.scaffold import LayerChoice, NewFunction
     from phplayer.settings import Settings
 
@@ -22,11 +23,20 @@ Region = Annotated[
 Account = Annotated[
     str | None, typer.Option("--account", metavar="ID", help="Account of the layers, where several are recorded.")
 ]
+Php = Annotated[
+    str | None, typer.Option("--php", metavar="VERSION", help="Branch or exact version of the layer. [the newest]")
+]
+Arch = Annotated[
+    str | None, typer.Option("--arch", metavar="ARCH", help="x86_64 or arm64. [this machine's before others]")
+]
 
 
 def new_function(
     context: typer.Context,
     name: Name,
+    *,
+    php: Php = None,
+    arch: Arch = None,
     region: Region = None,
     account: Account = None,
     endpoint_url: options.EndpointUrl = None,
@@ -39,6 +49,7 @@ def new_function(
     It comes with a test event, an AWS SAM template and the next commands.
     """
     from phplayer import catalog, scaffold
+    from phplayer.runtime import Architecture
     from phplayer.settings import Settings
 
     console = Console.of(context)
@@ -46,12 +57,15 @@ def new_function(
     settings = Settings.load(
         flags={"publish.endpoint_url": endpoint_url, "publish.ledger": ledger and ledger.absolute()}
     )
-    endpoint, layers = _layers(settings, tuple(region or ()), account or "")
+    regions = options.split(region) or ()
+    architecture = Architecture.parse(arch) if arch else None
+    endpoint, layers = _layers(settings, regions, account or "", architecture=architecture, php=php or "")
     if layers is None:
-        where = "".join((f" in {', '.join(region)}" if region else "", f" for {endpoint}" if endpoint else ""))
+        where = "".join((f" in {', '.join(regions)}" if regions else "", f" for {endpoint}" if endpoint else ""))
+        command = "".join(("phplayer publish", *(f" -r {name}" for name in regions)))
         console.warn(
             f"No published layer is recorded{where}, so the template asks for the ARNs when it is deployed. "
-            "To have them filled in: phplayer publish, then make the function anew."
+            f"To have them filled in: {command}, then make the function anew."
         )
     else:
         vendor = f" and {layers.vendor}" if layers.vendor else ""
@@ -60,11 +74,15 @@ def new_function(
             console.warn(f"Left out, for {layers.vendor} is not published there: {', '.join(layers.left_out)}")
     known = catalog.load()
     target = known.target(settings.text("build.target") or known.default_target)
-    made = scaffold.create(function_name, Path.cwd(), layers=layers, lambda_runtime=target.lambda_runtime)
+    made = scaffold.create(
+        function_name, Path.cwd(), layers=layers, lambda_runtime=target.lambda_runtime, architecture=architecture
+    )
     _report(console, made)
 
 
-def _layers(settings: Settings, regions: tuple[str, ...], account: str) -> tuple[str, LayerChoice | None]:
+def _layers(
+    settings: Settings, regions: tuple[str, ...], account: str, *, architecture: Architecture | None, php: str
+) -> tuple[str, LayerChoice | None]:
     """Return the endpoint, when it matters, and the layers chosen from the ledger, if it has any."""
     from phplayer import ledger, scaffold
 
@@ -79,7 +97,13 @@ def _layers(settings: Settings, regions: tuple[str, ...], account: str) -> tuple
     asked = check_regions(regions)
     endpoint = aws.endpoint(asked[0] if asked else all_regions()[0])
     layers = scaffold.choose_layers(
-        recorded, endpoint=endpoint, account=account, regions=asked, prefix=settings.text("layer.name")
+        recorded,
+        endpoint=endpoint,
+        account=account,
+        regions=asked,
+        prefix=settings.text("layer.name"),
+        architecture=architecture,
+        php=php,
     )
     return ("AWS" if endpoint == ledger.AWS_ENDPOINT else endpoint), layers
 

@@ -17,6 +17,7 @@ from phplayer.events import unheard
 from phplayer.layer import LayerArchive
 from phplayer.publishing import uploads
 from phplayer.publishing.planning import Step, upload_of
+from phplayer.publishing.turns import turn
 
 if TYPE_CHECKING:
     from phplayer.aws import Aws, LayerVersion, StoredObject
@@ -48,7 +49,9 @@ class Republisher:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def publish(self, entry: Entry, newest: int) -> LayerVersion:
-        """Make a version beyond ``newest`` that has the content of this one.
+        """Make a version beyond ``newest`` that has the content of this one, or return one that is there by now.
+
+        It keeps out of the way of other phplayer processes that publish this layer there.
 
         Raises:
             OutcomeUnknownError: there was no answer, and none is listed.
@@ -58,8 +61,12 @@ class Republisher:
         archive = self._archive(entry)
         upload = upload_of(archive, entry.place, self._bucket)
         step = Step(archive=archive, place=entry.place, recorded=None, upload=upload)
+        with turn(step, threading.Event()):
+            return self._found(step, newest) or self._upload_and_send(step, newest)
+
+    def _upload_and_send(self, step: Step, newest: int) -> LayerVersion:
         if step.upload is None:
-            return self._send(step, archive.path.read_bytes(), newest)
+            return self._send(step, step.archive.path.read_bytes(), newest)
         with uploads.uploaded(step, step.upload, self._aws, create=False, keep=False, tell=unheard) as stored:
             return self._send(step, stored, newest)
 
@@ -89,17 +96,22 @@ class Republisher:
 
     def _look(self, step: Step, newest: int) -> LayerVersion | None:
         """Look for what a call without an answer made; it may take a while to be listed."""
-        region, layer = step.place.region, step.place.layer
         until = time.monotonic() + self._patience
         while True:
-            for listed in self._aws.layers.versions(region, layer):
-                if listed.arn.version > newest:
-                    found = self._aws.layers.version(region, layer, listed.arn.version)
-                    if found.code_sha256 == step.archive.code_sha256:
-                        return found
-            if time.monotonic() >= until:
-                return None
+            found = self._found(step, newest)
+            if found is not None or time.monotonic() >= until:
+                return found
             time.sleep(1)
+
+    def _found(self, step: Step, newest: int) -> LayerVersion | None:
+        """Return the first version beyond ``newest`` that has the content."""
+        region, layer = step.place.region, step.place.layer
+        numbers = [listed.arn.version for listed in self._aws.layers.versions(region, layer)]
+        for number in sorted(number for number in numbers if number > newest):
+            found = self._aws.layers.version(region, layer, number)
+            if found.code_sha256 == step.archive.code_sha256:
+                return found
+        return None
 
     def _archive(self, entry: Entry) -> LayerArchive:
         with self._lock:  # one download for all regions

@@ -46,23 +46,24 @@ class Writing:
 def write(wanted: Sequence[Parameter], aws: Aws, *, dry_run: bool = False, listen: Listener = unheard) -> Writing:
     """Have each parameter hold its value; with ``dry_run`` only read."""
 
-    def settle(region: str) -> tuple[Written, ...]:
+    def settle(region: str) -> tuple[list[Written], Failure | None]:
         mine = [parameter for parameter in wanted if parameter.region == region]
         there = aws.parameters.values(region, [parameter.name for parameter in mine])
-        done = []
-        for parameter in mine:
-            happened = Happened.UNCHANGED
-            if there.get(parameter.name) != parameter.value:
-                happened = Happened.WOULD_WRITE if dry_run else Happened.WRITTEN
-                if not dry_run:
-                    aws.parameters.put(region, parameter.name, parameter.value)
-            done.append(Written(parameter=parameter, happened=happened))
-        return tuple(done)
+
+        def put(parameter: Parameter) -> Written:
+            if there.get(parameter.name) == parameter.value:
+                return Written(parameter=parameter, happened=Happened.UNCHANGED)
+            if dry_run:
+                return Written(parameter=parameter, happened=Happened.WOULD_WRITE)
+            aws.parameters.put(region, parameter.name, parameter.value)
+            return Written(parameter=parameter, happened=Happened.WRITTEN)
+
+        return regionwise.one_by_one(mine, put, where=region)
 
     regions = tuple(dict.fromkeys(parameter.region for parameter in wanted))
     done = regionwise.each(regions, settle, listen=listen)
     return Writing(
-        parameters=tuple(written for result in done.results for written in result),
-        failures=done.failures,
+        parameters=tuple(written for mine, _ in done.results for written in mine),
+        failures=(*done.failures, *(failure for _, failure in done.results if failure is not None)),
         regions=len(regions),
     )

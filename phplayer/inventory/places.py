@@ -5,6 +5,7 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
+from phplayer.aws.regions import is_pattern
 from phplayer.errors import NothingSelectedError, did_you_mean
 from phplayer.ledger import LedgerKey
 
@@ -12,8 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from phplayer.ledger import Ledger
-
-_SIGNS = "*?["
 
 
 def recorded_places(
@@ -79,11 +78,6 @@ def all_places(
 def fits(name: str, patterns: Sequence[str]) -> bool:
     """Tell whether one of the patterns fits the name; none means all."""
     return not patterns or any(fnmatchcase(name, pattern) for pattern in patterns)
-
-
-def is_pattern(name: str) -> bool:
-    """Tell whether this stands for several names."""
-    return any(sign in name for sign in _SIGNS)
 
 
 def _chosen(known: Iterable[str], wanted: Sequence[str]) -> set[str]:

@@ -11,7 +11,7 @@ from phplayer.errors import AwsRefusedError, PhplayerError, PublishedInPartError
 from phplayer.events import Warned, unheard
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from phplayer.events import Listener
 
@@ -79,21 +79,33 @@ def each(
     return Done(results=tuple(results), failures=tuple(failures))
 
 
-def failure_of(failures: Sequence[Failure], *, total: int, what: str) -> PhplayerError | None:
+def one_by_one(items: Iterable[T], work: Callable[[T], R], *, where: str) -> tuple[list[R], Failure | None]:
+    """Do the work for one item after the other; the first failure ends it, and what was done until then is kept."""
+    done: list[R] = []
+    try:
+        for item in items:
+            done.append(work(item))  # noqa: PERF401  a comprehension would lose them
+    except PhplayerError as error:
+        return done, Failure(where=where, error=error)
+    return done, None
+
+
+def failure_of(failures: Sequence[Failure], *, total: int, what: str, in_part: bool = False) -> PhplayerError | None:
     """Return the error that stands for all failures, or None; ``what`` names one of the ``total`` places.
 
-    Exit code 7 when nothing could be done, 8 when a part was.
+    Exit code 7 when nothing could be done, 8 when a part was: in some of the places, or ``in_part`` of one.
     """
     if not failures:
         return None
     first = failures[0].error
     reasons = {failure.error.message for failure in failures}
-    if len(failures) >= total and len(reasons) == 1:
+    nothing_done = len(failures) >= total and not in_part
+    if nothing_done and len(reasons) == 1:
         return first
     details = tuple(
         line
         for failure in failures
         for line in (f"{failure.where}: {failure.error.message}", *(f"  {each}" for each in failure.error.details))
     )
-    kind = AwsRefusedError if len(failures) >= total else PublishedInPartError
+    kind = AwsRefusedError if nothing_done else PublishedInPartError
     return kind(f"{len(failures)} of {total} {what} failed.", remedy=first.remedy, details=details)

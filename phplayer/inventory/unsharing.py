@@ -35,6 +35,7 @@ class Shares:
     shares: tuple[Share, ...]
     failures: tuple[Failure, ...]
     places: int
+    others: tuple[str, ...] = ()  # statements that let in somebody whom phplayer has no word for
 
 
 def find(
@@ -42,33 +43,45 @@ def find(
 ) -> Shares:
     """Return the statements for these audiences in any version of the layers that AWS has; only reads."""
 
-    def look(place: LedgerKey) -> tuple[Share, ...]:
+    def look(place: LedgerKey) -> tuple[list[Share], list[str]]:
         numbers = sorted(version.arn.version for version in aws.layers.versions(place.region, place.layer))
-        return tuple(
-            Share(place=place, version=number, statement=statement["Sid"], audience=audience)
-            for number in numbers
-            for statement in aws.layer_policies.statements(place.region, place.layer, number)
-            if (audience := Audience.of_statement(statement)) is not None and audience in audiences
-        )
+        shares, others = [], []
+        for number in numbers:
+            for statement in aws.layer_policies.statements(place.region, place.layer, number):
+                sid, audience = str(statement.get("Sid", "")), Audience.of_statement(statement)
+                if audience in audiences and audience is not None:
+                    shares.append(Share(place=place, version=number, statement=sid, audience=audience))
+                elif audience is None and statement.get("Effect") != "Deny":
+                    others.append(f"{sid} of {place.layer}:{number} in {place.region}")
+        return shares, others
 
     done = regionwise.each(places, look, title=_title, listen=listen)
-    shares = tuple(share for found in done.results for share in found)
-    return Shares(shares=shares, failures=done.failures, places=len(places))
+    return Shares(
+        shares=tuple(share for shares, _ in done.results for share in shares),
+        failures=done.failures,
+        places=len(places),
+        others=tuple(other for _, others in done.results for other in others),
+    )
 
 
 def remove(shares: Sequence[Share], aws: Aws, *, listen: Listener = unheard) -> Shares:
-    """Remove the statements and return those that were."""
+    """Remove the statements and return those that were; a layer's first failure in a region ends the work on it."""
 
-    def carry_out(place: LedgerKey) -> tuple[Share, ...]:
-        mine = tuple(share for share in shares if share.place == place)
-        for share in mine:
-            aws.layer_policies.remove(place.region, place.layer, share.version, share.statement)
-        return mine
+    def take_back(share: Share) -> Share:
+        aws.layer_policies.remove(share.place.region, share.place.layer, share.version, share.statement)
+        return share
+
+    def carry_out(place: LedgerKey) -> tuple[list[Share], Failure | None]:
+        mine = (share for share in shares if share.place == place)
+        return regionwise.one_by_one(mine, take_back, where=_title(place))
 
     places = tuple(dict.fromkeys(share.place for share in shares))
-    done = regionwise.each(places, carry_out, title=_title, listen=listen)
-    removed = tuple(share for found in done.results for share in found)
-    return Shares(shares=removed, failures=done.failures, places=len(places))
+    results = regionwise.each(places, carry_out, title=_title, listen=listen).results
+    return Shares(
+        shares=tuple(share for removed, _ in results for share in removed),
+        failures=tuple(failure for _, failure in results if failure is not None),
+        places=len(places),
+    )
 
 
 def _title(place: LedgerKey) -> str:

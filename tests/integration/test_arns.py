@@ -15,7 +15,7 @@ import pytest
 from phplayer import ledger
 from phplayer.ledger import Ledger
 from tests.conftest import SCRIPTS, Phplayer
-from tests.integration.aws_endpoint import CREDENTIALS
+from tests.integration.aws_endpoint import CREDENTIALS, Call, Faults
 from tests.ledger_entries import entry
 
 REGIONS = ("eu-west-1", "us-east-1")
@@ -125,6 +125,27 @@ def test_ssm_writes_what_is_not_there_yet(
         assert (answer["Value"], answer["Version"]) == (arn(region, "php-vendor"), 1)
 
 
+def test_what_was_written_before_a_region_refused_is_told(
+    phplayer: Phplayer, project: Path, proxy: str, faults: Faults
+) -> None:
+    text = (project / "phplayer.lock.json").read_text()
+    (project / "phplayer.lock.json").write_text(text.replace('"endpoint": "aws"', f'"endpoint": "{proxy}"'))
+    calls: list[Call] = []
+
+    def refuse_the_third(call: Call) -> bool:  # the first of a region reads
+        calls.append(call)
+        return call.service == "ssm" and len([each for each in calls if each.service == "ssm"]) == 3
+
+    faults.refuse = refuse_the_third
+    environment = CREDENTIALS | {"AWS_ENDPOINT_URL": proxy}
+    command = ("arns", "--ssm", "/php/{name}", "--region", "eu-west-1", "--json")
+    done = phplayer(*command, cwd=project, env=environment, check=False)
+    document = json.loads(done.stdout)
+    assert (done.returncode, document["error"]["exit_code"]) == (8, 8)
+    assert [(each["name"], each["happened"]) for each in document["parameters"]] == [("/php/php-84-x86_64", "written")]
+    assert [failure["where"] for failure in document["failures"]] == ["eu-west-1"]
+
+
 def test_json_says_what_the_text_says(phplayer: Phplayer, project: Path) -> None:
     document = json.loads(phplayer("arns", "--format", "json", "--json", "-r", "us-east-1", cwd=project).stdout)
     assert document["schema_version"] == 1
@@ -138,6 +159,9 @@ def test_json_says_what_the_text_says(phplayer: Phplayer, project: Path) -> None
         (("--format", "tarraform"), 2, "Did you mean 'terraform'?"),
         (("--format", "json", "--ssm", "/php/{name}"), 2, "Pass one of them"),
         (("--arch", "arm"), 2, "Did you mean 'arm64'?"),
+        (("--account", "12345"), 2, "It has 12 digits"),
+        (("--dry-run",), 2, "--dry-run is for --ssm"),
+        (("--ssm", "/php/{nmae}"), 2, "Did you mean 'name'?"),
         (("--region", "eu-wset-1"), 3, "Did you mean 'eu-west-1'?"),
         (("--ledger", "other.json"), 3, "Publish first: phplayer publish"),
         (("--endpoint-url", "http://127.0.0.1:1"), 3, "only for aws"),

@@ -117,10 +117,15 @@ def test_equalize(run: Run, recorder: Recorder, allowed: Allowed, project: Path)
     assert recorder.take() == allowed("equalize")
 
 
-def test_prune(run: Run, recorder: Recorder, allowed: Allowed, project: Path) -> None:
+def test_prune(run: Run, recorder: Recorder, allowed: Allowed, project: Path, endpoint: str) -> None:
     run("publish", "-r", EU)
-    layers.project(project, b"changed")
-    run("publish", "-r", EU)
+    for content in (b"changed", b"changed again"):
+        layers.project(project, content)
+        run("publish", "-r", EU)
+    keys: dict[str, Any] = {name.lower(): value for name, value in CREDENTIALS.items() if "KEY" in name}
+    client = boto3.client("lambda", region_name=EU, endpoint_url=endpoint, **keys)
+    client.delete_layer_version(LayerName=LAYER, VersionNumber=1)
+    client.close()
     recorder.take()
     run("layers", "prune", "--keep", "1", "--yes")
     assert recorder.take() == allowed("prune")
@@ -210,12 +215,31 @@ def test_cfn_lint_knows_every_action_and_resource(phplayer: Phplayer, project: P
 
 
 @pytest.mark.parametrize(
+    ("regions", "partition", "found"),
+    [
+        ("us-*", "aws", {"us-east-1", "us-east-2", "us-west-1", "us-west-2"}),
+        ("us-*,us-gov-west-1", "aws-us-gov", {"us-gov-east-1", "us-gov-west-1"}),
+        ("cn-*", "aws-cn", {"cn-north-1", "cn-northwest-1"}),
+    ],
+)
+def test_a_pattern_of_regions_stands_for_one_partition(
+    phplayer: Phplayer, project: Path, regions: str, partition: str, found: set[str]
+) -> None:
+    document = json.loads(phplayer("iam-policy", "-r", regions, cwd=project).stdout)
+    statement = document["Statement"][0]
+    assert set(statement["Condition"]["StringEquals"]["aws:RequestedRegion"]) == found
+    assert all(arn.startswith(f"arn:{partition}:lambda:") for arn in statement["Resource"])
+
+
+@pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (("--for", "publsh"), "Did you mean 'publish'?"),
         (("--account", "12345"), "It has 12 digits"),
         (("-r", "eu-wset-1"), "Did you mean 'eu-west-1'?"),
         (("-r", "eu-west-1,cn-north-1"), "Make a policy for each"),
+        (("-r", "mars-*"), "No region is like 'mars-*'"),
+        (("-r", "eu-west-1,mars-*"), "No region is like 'mars-*'"),
     ],
 )
 def test_bad_input(phplayer: Phplayer, project: Path, arguments: tuple[str, ...], said: str) -> None:

@@ -23,6 +23,7 @@ from phplayer import ledger
 from phplayer.ledger import Entry
 from tests.conftest import SCRIPTS, Phplayer
 from tests.integration.aws_endpoint import ACCOUNT, CREDENTIALS, Call, Faults, faulty_proxy
+from tests.integration.fault_proxy import Fault
 
 LAYER = "php-84-x86_64"
 DESCRIPTION = "PHP 8.4.24, phplayer 0123456789ab"
@@ -166,6 +167,8 @@ def test_the_list_says_where_aws_and_the_ledger_differ(account: Account, layers:
     assert document["versions"][1]["description"] == DESCRIPTION
     said = layers()
     assert "3 of 3 versions differ." in said.stderr
+    for advice in ("take its lines out of", "drops the records of what is gone", "records what is built"):
+        assert advice in said.stderr
     assert "recorded, gone from AWS" in said.stdout
     assert account.recorded() == [("eu-west-1", 1), ("eu-west-1", 3)]
 
@@ -178,6 +181,18 @@ def test_a_layer_that_is_named_is_looked_at_without_a_record(account: Account, l
     account.publish("one", record=False)
     done = layers("--layer", LAYER, "--region", "eu-west-1")
     assert lines(done) == [f"{LAYER} eu-west-1 1 not recorded -"]
+
+
+def test_what_is_recorded_elsewhere_is_not_mixed_in(account: Account, layers: Layers) -> None:
+    other = account.publish("one")
+    for changes in ({"endpoint": "aws", "region": "cn-north-1"}, {"account": "210987654321", "region": "us-west-2"}):
+        ledger.record(account.path, Entry(**{**_fields(other), **changes}))
+    done = layers()
+    assert [line.split()[1] for line in lines(done)] == ["eu-west-1"]
+    assert "1 version, all as recorded." in done.stderr
+    assert "Left out: 2 recorded at other endpoints or in other accounts." in done.stderr
+    document = json.loads(layers("prune", "--json", "--dry-run").stdout)
+    assert [each["region"] for each in document["versions"]] == ["eu-west-1"]
 
 
 @pytest.fixture
@@ -257,6 +272,23 @@ def test_prune_keeps_the_newest_and_what_is_in_use(account: Account, layers: Lay
     assert account.numbers() == [2, 4, 7, 8, 9]
 
 
+def test_what_only_a_published_version_of_a_function_uses_stays(account: Account, layers: Layers) -> None:
+    entries = [account.publish(f"content {number}") for number in range(1, 4)]
+    account.use(entries[0].arn)
+    client = account.client("eu-west-1")
+    client.publish_version(FunctionName="user")
+    client.update_function_configuration(FunctionName="user", Layers=[entries[2].arn])
+    assert [layer["Arn"] for layer in client.get_function_configuration(FunctionName="user")["Layers"]] == [
+        entries[2].arn
+    ]
+    done = layers("prune", "--keep", "1", "--yes")
+    assert lines(done) == [
+        f"{LAYER} eu-west-1 1 kept: used by a function",
+        f"{LAYER} eu-west-1 2 deleted",
+        f"{LAYER} eu-west-1 3 kept: current",
+    ]
+
+
 def test_prune_drops_the_record_of_what_is_gone(account: Account, layers: Layers) -> None:
     """As it is after a run that was killed between deleting and dropping the record."""
     for number in range(1, 4):
@@ -301,6 +333,95 @@ def test_what_one_region_refuses_to_delete_stays_recorded(
     assert account.numbers("eu-west-1") == [3]
     assert account.numbers("us-east-1") == [1, 2, 3]
     assert ("us-east-1", 1) in account.recorded()
+
+
+def test_what_was_deleted_before_a_region_refused_is_told(
+    account: Account, layers: Layers, faults: Faults, proxy: str
+) -> None:
+    for number in range(1, 5):
+        account.publish(f"content {number}")
+    through(account, proxy)
+    faults.refuse = lambda call: call.method == "DELETE" and call.path.endswith("/versions/2")
+    done = layers("prune", "--keep", "1", "--yes", "--json", url=proxy, check=False)
+    document = json.loads(done.stdout)
+    assert (done.returncode, document["error"]["exit_code"]) == (8, 8)
+    assert [(each["version"], each["fate"]) for each in document["versions"]] == [
+        (1, "deleted"),
+        (2, "left"),
+        (3, "left"),
+        (4, "current"),
+    ]
+    assert account.numbers() == [2, 3, 4]
+    assert account.recorded() == [("eu-west-1", number) for number in (2, 3, 4)]
+
+
+def test_what_is_shared_stays_unless_it_is_asked_for(account: Account, layers: Layers) -> None:
+    entries = [account.publish(f"content {number}") for number in range(1, 5)]
+    share(account, entries[0], "one", "210987654321")
+    share(account, entries[1], "everybody", "*")
+    kept = layers("prune", "--keep", "1", "--yes")
+    assert lines(kept) == [
+        f"{LAYER} eu-west-1 1 kept: shared with account:210987654321",
+        f"{LAYER} eu-west-1 2 kept: shared with everybody",
+        f"{LAYER} eu-west-1 3 deleted",
+        f"{LAYER} eu-west-1 4 kept: current",
+    ]
+    assert "To delete them, too: --shared" in kept.stderr
+    assert account.numbers() == [1, 2, 4]
+    gone = layers("prune", "--keep", "1", "--shared", "--yes")
+    assert lines(gone)[1] == f"{LAYER} eu-west-1 2 deleted (shared with everybody)"
+    assert "AWS does not tell" in gone.stderr
+    assert account.numbers() == [4]
+
+
+def test_what_is_shared_while_the_plan_is_made_stays(
+    account: Account, layers: Layers, faults: Faults, proxy: str
+) -> None:
+    entries = [account.publish(f"content {number}") for number in range(1, 3)]
+    through(account, proxy)
+    looked: list[Call] = []
+
+    def share_after_the_first_look(call: Call) -> bool:
+        if call.path.endswith("/versions/1/policy") and call.method == "GET":
+            looked.append(call)
+            if len(looked) == 2:
+                share(account, entries[0], "late", "210987654321")
+        return False
+
+    faults.refuse = share_after_the_first_look
+    done = layers("prune", "--keep", "1", "--yes", url=proxy)
+    assert lines(done)[0] == f"{LAYER} eu-west-1 1 kept: shared with account:210987654321"
+    assert account.numbers() == [1, 2]
+
+
+@pytest.mark.parametrize("path", ["/versions/1/policy", "/layers/php-84-x86_64/versions"])
+def test_where_shares_or_versions_cannot_be_looked_at_nothing_is_deleted(
+    account: Account, layers: Layers, faults: Faults, proxy: str, path: str
+) -> None:
+    for number in range(1, 4):
+        account.publish(f"content {number}")
+    through(account, proxy)
+    faults.refuse = lambda call: call.path.partition("?")[0].endswith(path)
+    done = layers("prune", "--keep", "1", "--yes", url=proxy, check=False)
+    assert done.returncode == 7
+    assert "Nothing to delete." not in done.stderr
+    assert account.numbers() == [1, 2, 3]
+    assert account.recorded() == [("eu-west-1", number) for number in (1, 2, 3)]
+
+
+def test_a_listing_that_lacks_what_is_there_is_not_believed(
+    account: Account, layers: Layers, faults: Faults, proxy: str
+) -> None:
+    for number in range(1, 4):
+        account.publish(f"content {number}")
+    through(account, proxy)
+    empty = Fault(status=200)
+    faults.act = lambda call: empty if call.path.partition("?")[0].endswith("/versions") else None
+    done = layers("prune", "--keep", "1", "--yes", url=proxy, check=False)
+    assert done.returncode == 7
+    assert "and does not list it" in done.stderr
+    assert account.numbers() == [1, 2, 3]
+    assert account.recorded() == [("eu-west-1", number) for number in (1, 2, 3)]
 
 
 def test_a_prune_that_is_killed_goes_on_when_it_is_run_again(account: Account, layers: Layers) -> None:
@@ -377,7 +498,9 @@ def test_unshare_takes_back_what_is_named_and_nothing_else(account: Account, lay
     assert [statements(account, entry) for entry in entries] == [["everybody"]] * 2 + [["everybody", "one"]] * 2
     layers("unshare", "--public", "--yes")
     assert [statements(account, entry) for entry in entries] == [[], [], ["one"], ["one"]]
+    share(account, entries[0], "narrow", "arn:aws:iam::210987654321:user/somebody")
     again = layers("unshare", "--public", "--yes")
+    assert f"narrow of {LAYER}:1 in eu-west-1" in again.stderr
     assert (again.stdout, "Nothing is shared with everybody." in again.stderr) == ("", True)
 
 

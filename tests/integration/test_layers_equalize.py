@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -12,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import msgspec
 import pytest
 
-from phplayer import ledger
-from tests import layers
+from phplayer import ledger, version_metadata
+from tests import layers, ledger_entries
 from tests.conftest import SCRIPTS, Phplayer
 from tests.integration.aws_endpoint import CREDENTIALS, Call, Faults, faulty_proxy
 
@@ -61,17 +63,20 @@ def publish(run: Run, project: Path, content: bytes, *regions: str) -> None:
     run("publish", *(flag for region in regions for flag in ("-r", region)))
 
 
+def client(endpoint: str, region: str) -> Any:
+    keys: dict[str, Any] = {name.lower(): value for name, value in CREDENTIALS.items() if "KEY" in name}
+    made: Any = boto3.client
+    return made("lambda", region_name=region, endpoint_url=endpoint, **keys)
+
+
 def versions(endpoint: str, region: str) -> dict[int, str]:
     """The digest of each version there."""
-    keys: dict[str, Any] = {name.lower(): value for name, value in CREDENTIALS.items() if "KEY" in name}
-    client = boto3.client("lambda", region_name=region, endpoint_url=endpoint, **keys)
-    numbers = [version["Version"] for version in client.list_layer_versions(LayerName=LAYER)["LayerVersions"]]
-    found = {
-        number: client.get_layer_version(LayerName=LAYER, VersionNumber=number)["Content"]["CodeSha256"]
-        for number in sorted(numbers)
-    }
-    client.close()
-    return found
+    with contextlib.closing(client(endpoint, region)) as there:
+        numbers = [version["Version"] for version in there.list_layer_versions(LayerName=LAYER)["LayerVersions"]]
+        return {
+            number: there.get_layer_version(LayerName=LAYER, VersionNumber=number)["Content"]["CodeSha256"]
+            for number in sorted(numbers)
+        }
 
 
 def recorded(project: Path) -> list[tuple[str, int, bool]]:
@@ -80,11 +85,23 @@ def recorded(project: Path) -> list[tuple[str, int, bool]]:
 
 
 @pytest.fixture
-def behind(run: Run, project: Path) -> None:
-    """Europe is at version 4, the United States at version 1, with the same content."""
-    for content in (b"one", b"two", b"three", b"four"):
-        publish(run, project, content, EU)
-    publish(run, project, b"four", US)
+def behind(project: Path, url: str, endpoint: str) -> None:
+    """Europe is at version 4, the United States at version 1, with the same content; as ``publish`` leaves it."""
+    with contextlib.ExitStack() as stack:
+        clients = {region: stack.enter_context(contextlib.closing(client(endpoint, region))) for region in (EU, US)}
+        for content, regions in ((b"one", [EU]), (b"two", [EU]), (b"three", [EU]), (b"four", [EU, US])):
+            archive = layers.archive(project / "dist" / "php" / "runtime.zip", layers.runtime_manifest(), content)
+            for region in regions:
+                answer = clients[region].publish_layer_version(
+                    LayerName=LAYER,
+                    Content={"ZipFile": archive.path.read_bytes()},
+                    Description=version_metadata.description(archive.manifest),
+                )
+                entry = msgspec.structs.replace(
+                    ledger_entries.entry(LAYER, region, answer["Version"], endpoint=url),
+                    code_sha256=archive.code_sha256,
+                )
+                ledger.record(project / "phplayer.lock.json", entry)
 
 
 @pytest.mark.usefixtures("behind")
@@ -174,6 +191,34 @@ def test_an_equalize_that_is_killed_goes_on_when_it_is_run_again(
     assert len(published) == 3
     assert [each for each in recorded(project) if each[0] == US][-1] == (US, 4, True)
     assert json.loads(run("layers", "--json").stdout)["drift"] is False
+
+
+@pytest.mark.usefixtures("behind")
+def test_two_at_once_publish_no_version_too_many(
+    run: Run, project: Path, url: str, endpoint: str, faults: Faults
+) -> None:
+    planned = threading.Semaphore(0)
+    waiting = threading.Lock()
+    waited: list[bool] = []
+
+    def hold_until_both_have_looked(call: Call) -> None:
+        if call.region == US and call.method == "GET" and call.path.endswith("/versions/1"):
+            planned.release()
+        if call.publishes:
+            with waiting:
+                if not waited:
+                    waited.extend(planned.acquire(timeout=60) for _ in range(2))
+
+    faults.act = hold_until_both_have_looked
+    env = {"PATH": os.environ["PATH"], "PHPLAYER_CACHE": os.environ["PHPLAYER_CACHE"], **CREDENTIALS}
+    command: list[str | Path] = [SCRIPTS / "phplayer", "layers", "equalize", "--yes", "--endpoint-url", url]
+    with (project / "out").open("wb") as out:
+        both = [subprocess.Popen(command, cwd=project, env=env, stdout=out, stderr=out) for _ in range(2)]
+        codes = [each.wait(240) for each in both]
+    assert codes == [0, 0], (project / "out").read_text()
+    assert waited == [True, True]
+    assert list(versions(endpoint, US)) == [1, 2, 3, 4]
+    assert [each for each in recorded(project) if each[0] == US][-1] == (US, 4, True)
 
 
 @pytest.mark.usefixtures("behind")

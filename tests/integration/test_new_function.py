@@ -85,8 +85,9 @@ def test_without_a_ledger_the_template_asks_for_the_arns_and_is_valid(
 
 def test_layers_at_a_local_endpoint_never_pass_for_aws(phplayer: Phplayer, project: Path, endpoint: str) -> None:
     phplayer("publish", "--endpoint-url", endpoint, "-r", "eu-west-1", cwd=project, env=CREDENTIALS)
-    done = phplayer("new-function", "hello", cwd=project)
-    assert "No published layer is recorded for AWS" in done.stderr
+    done = phplayer("new-function", "hello", "-r", "eu-west-1,us-east-1", cwd=project)
+    assert "No published layer is recorded in eu-west-1, us-east-1 for AWS" in done.stderr
+    assert "phplayer publish -r eu-west-1 -r us-east-1, then" in done.stderr
     assert ACCOUNT not in (project / "hello" / "template.yaml").read_text()
 
 
@@ -97,6 +98,7 @@ def test_layers_at_a_local_endpoint_never_pass_for_aws(phplayer: Phplayer, proje
         (("a b",), "cannot name a function"),
         (("../elsewhere",), "cannot name a function"),
         (("hello", "-r", "eu-wset-1"), "Did you mean 'eu-west-1'?"),
+        (("hello", "--arch", "arm"), "Did you mean 'arm64'?"),
         (("hello", "--ledger", "half.json"), "is damaged"),
         ((), "NAME"),
     ],

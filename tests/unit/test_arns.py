@@ -176,17 +176,39 @@ def test_ssm_prints_one_command_for_each(recorded: Ledger) -> None:
         ("/php/{nam}/{arch}", "placeholder"),
         ("/php/{name", "placeholder"),
         ("/php/{name.x}", "placeholder"),
+        ("/php/{name!r}", "placeholder"),
+        ("/php/{name:>9}", "placeholder"),
+        ("/php/{name[0]}", "placeholder"),
+        ("/php/{}", "placeholder"),
+        ("/php/name}", "placeholder"),
         ("php/{name}", "takes no parameter"),
         ("/aws/{name}", "takes no parameter"),
         ("/php//{name}", "takes no parameter"),
         ("/php/{name} x", "takes no parameter"),
         ("/a" * 15 + "/{name}", "too long"),
+        ("/" + "a" * 960 + "{name}", "too long"),
         ("/php/{arch}", "would both be"),
     ],
 )
 def test_a_pattern_that_cannot_name_parameters_is_refused(pattern: str, said: str) -> None:
     with pytest.raises(UsageError, match=said):
         parameters((entry(), vendor()), pattern)
+
+
+def test_a_placeholder_that_is_not_known_is_told_with_what_was_meant() -> None:
+    with pytest.raises(UsageError) as caught:
+        parameters((entry(),), "/php/{nam}")
+    assert "Did you mean 'name'? Known: {name}, {arch}, {php}, {kind}" in caught.value.remedy
+
+
+def test_the_characters_of_the_arn_before_the_name_count() -> None:
+    """https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_PutParameter.html."""
+    room = 1011 - len("arn:aws:ssm:eu-west-1:123456789012:parameter")
+    (parameter,) = parameters((entry(),), "/" + "a" * (room - 1))
+    assert len(parameter.name) == room
+    with pytest.raises(UsageError, match="too long") as caught:
+        parameters((entry(),), "/" + "a" * room)
+    assert f"at most {room} characters" in caught.value.remedy
 
 
 def test_placeholders_of_parameters() -> None:

@@ -224,3 +224,26 @@ def test_where_nothing_can_be_written_that_is_told_before_anything_is_published(
     with pytest.raises(UsageError, match="cannot be written") as caught:
         ledger.check_writable(Path("/proc/phplayer.lock.json"))
     assert "--ledger" in caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("arn", "arn:aws:lambda:eu-west-1:123456789012:layer:php:1; rm -rf"),
+        ("arn", "arn:aws:lambda:eu-west-1:123456789012:layer:php:1\n"),
+        ("arn", "${file(x)}"),
+        ("layer", "php $(id)"),
+        ("region", "eu west"),
+        ("account", "12345"),
+        ("kind", "other"),
+        ("php", "8.4 #"),
+        ("architecture", "x86: 64"),
+        ("lambda_runtime", "provided #"),
+    ],
+)
+def test_what_would_mean_more_in_a_script_or_template_is_refused(tmp_path: Path, field: str, value: str) -> None:
+    path = tmp_path / "phplayer.lock.json"
+    path.write_bytes(ledger.encode(Ledger(entries=(msgspec.structs.replace(entry(), **{field: value}),))))
+    with pytest.raises(UsageError, match="is damaged") as caught:
+        ledger.read(path)
+    assert f"$.layers[0].{field}" in caught.value.message

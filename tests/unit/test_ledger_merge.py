@@ -57,6 +57,22 @@ def test_what_one_side_removed_and_the_other_left_alone_is_gone() -> None:
     assert titles(ledger_merge.merge(base, base, pruned)) == ["eu-west-1/php-84-x86_64:2*"]
 
 
+def test_what_one_side_removed_is_gone_though_the_other_moved_on_from_it() -> None:
+    base = of(entry(version=1), entry(version=2))
+    pruned = base.adding(entry(version=3)).without({(entry().place, 1), (entry().place, 2)})
+    moved = base.adding(entry(version=4))
+    for merged in (ledger_merge.merge(base, pruned, moved), ledger_merge.merge(base, moved, pruned)):
+        assert titles(merged) == ["eu-west-1/php-84-x86_64:3", "eu-west-1/php-84-x86_64:4*"]
+
+
+def test_what_one_side_removed_and_the_other_marked_in_use_stays() -> None:
+    base = of(entry(version=1), entry(version=2))
+    pruned = base.without({(entry().place, 1)})
+    marked = Ledger(entries=tuple(msgspec.structs.replace(each, in_use=each.version == 1) for each in base.entries))
+    for merged in (ledger_merge.merge(base, pruned, marked), ledger_merge.merge(base, marked, pruned)):
+        assert titles(merged) == ["eu-west-1/php-84-x86_64:1", "eu-west-1/php-84-x86_64:2*"]
+
+
 def test_what_one_side_removed_and_the_other_came_back_to_stays() -> None:
     base = of(entry(version=1), entry(version=2))
     pruned = base.without({(entry().place, 1)})
@@ -105,6 +121,45 @@ def test_publishing_on_two_branches_merges_completely_and_the_same_way_round(
     assert len([each for each in merged.entries if each.current]) == len({each.place for each in merged.entries})
     assert ledger.decode(ledger.encode(merged), "merged") == merged
     assert merged.entries == tuple(sorted(merged.entries, key=lambda each: (each.place, each.version)))
+
+
+_CHANGES = st.lists(st.tuples(st.sampled_from(("publish", "prune", "keep", "undo")), _PLACES), max_size=5)
+
+
+def changed(before: Ledger, changes: list[tuple[str, Entry]]) -> Ledger:
+    """What commands make of a ledger: the current version is never pruned."""
+    after = before
+    for what, each in changes:
+        if what == "publish":
+            after = after.adding(each)
+        elif what == "prune" and each.version not in {
+            one.version for one in after.current() if one.place == each.place
+        }:
+            after = after.without({(each.place, each.version)})
+        elif what in {"keep", "undo"}:
+            marked = (
+                msgspec.structs.replace(one, in_use=what == "keep") if one.arn == each.arn else one
+                for one in after.entries
+            )
+            after = Ledger(entries=tuple(marked))
+    return after
+
+
+@settings(deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(base=_LEDGERS, one=_CHANGES, two=_CHANGES)
+def test_whatever_two_branches_did_merges_the_same_way_round(
+    base: Ledger, one: list[tuple[str, Entry]], two: list[tuple[str, Entry]]
+) -> None:
+    ours, theirs = changed(base, one), changed(base, two)
+    merged = ledger_merge.merge(base, ours, theirs)
+    assert merged == ledger_merge.merge(base, theirs, ours)
+    there = {each.arn for each in merged.entries}
+    both = {each.arn for each in ours.entries} & {each.arn for each in theirs.entries}
+    new = {each.arn for each in (*ours.entries, *theirs.entries)} - {each.arn for each in base.entries}
+    assert both | new <= there
+    assert len([each for each in merged.entries if each.current]) == len({each.place for each in merged.entries})
+    assert ledger_merge.merge(merged, merged, merged) == merged
+    assert ledger_merge.merge(base, ours, base) == ours
 
 
 def test_a_file_that_is_no_ledger_leaves_ours_as_it_was(tmp_path: Path) -> None:

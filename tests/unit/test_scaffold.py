@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from phplayer import scaffold
-from phplayer.errors import UsageError
+from phplayer.errors import NothingSelectedError, UsageError
 from phplayer.ledger import Entry, Ledger
 from phplayer.runtime import Architecture
 from phplayer.scaffold import FunctionName, LayerChoice, NewFunction
@@ -114,6 +114,21 @@ def test_the_newest_php_is_chosen_by_number() -> None:
     assert chosen(entry("a", php="8.10.0"), entry("b", php="8.9.0")).runtime == "a"
 
 
+def test_architecture_and_php_can_be_asked_for() -> None:
+    every = [
+        entry(f"php-{php.replace('.', '')[:2]}-{architecture}", php=php, architecture=architecture)
+        for php in ("8.4.24", "8.5.1")
+        for architecture in ("x86_64", "arm64")
+    ]
+    assert chosen(*every).runtime == "php-85-x86_64"
+    assert chosen(*every, architecture=Architecture.ARM64).runtime == "php-85-arm64"
+    assert chosen(*every, php="8.4").runtime == "php-84-x86_64"
+    assert chosen(*every, php="8.4.24", architecture=Architecture.ARM64).runtime == "php-84-arm64"
+    with pytest.raises(NothingSelectedError, match=r"recorded for PHP 8\.6 and arm64") as caught:
+        choose(*every, php="8.6", architecture=Architecture.ARM64)
+    assert "php-84-arm64, php-84-x86_64" in caught.value.remedy
+
+
 def test_of_equals_the_one_that_is_named_as_the_project_says() -> None:
     assert chosen(entry("php-84"), entry("web-84"), prefix="php").runtime == "php-84"
     assert chosen(entry("php-84"), entry("web-84"), prefix="web").runtime == "web-84"
@@ -196,6 +211,13 @@ def test_without_recorded_layers_they_are_parameters(tmp_path: Path) -> None:
     template = (create(tmp_path).folder / "template.yaml").read_text()
     assert "!Ref RuntimeLayerArn" in template
     assert "Runtime: provided.al2023" in template
+
+
+def test_an_architecture_that_is_asked_for_counts_without_a_record_too(tmp_path: Path) -> None:
+    made = scaffold.create(
+        FunctionName("hello"), tmp_path, layers=None, lambda_runtime="provided.al2023", architecture=Architecture.ARM64
+    )
+    assert "Architectures: [arm64]" in (made.folder / "template.yaml").read_text()
 
 
 @pytest.mark.parametrize("occupant", ["file", "folder", "link"])
