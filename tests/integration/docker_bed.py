@@ -20,6 +20,7 @@ import filelock
 
 from phplayer.sources import debian_mirrors
 from tests.conftest import WORK
+from tests.integration import native_compiler
 
 HOME = WORK / "dockerd"
 RELEASE = "bullseye"  # glibc 2.31, older than Lambda's
@@ -115,7 +116,7 @@ class DockerBed:
 
     def image(self, architecture: str = NATIVE) -> str:
         """Return the name of the image of that architecture (by Debian's name), made if need be."""
-        name = f"phplayer-bed:{RELEASE}-{architecture}"
+        name = f"phplayer-bed:{RELEASE}-{architecture}{'-native-cc' if _is_accelerated(architecture) else ''}"
         if self.docker("image", "inspect", name, check=False).returncode != 0:
             if architecture != NATIVE:
                 emulate_arm64()
@@ -172,14 +173,31 @@ def _unmount_below(folder: Path) -> None:
         subprocess.run(["umount", "-l", point], check=True)
 
 
+def _is_accelerated(architecture: str) -> bool:
+    return (NATIVE, architecture) == ("amd64", "arm64")
+
+
 def _root(folder: Path, architecture: str) -> None:
     """Make root.tar of a minimal Debian."""
     root = folder / "root"
-    _quietly(["debootstrap", f"--arch={architecture}", "--variant=minbase", RELEASE, str(root), debian_mirrors()[0]])
+    _debootstrap(root, architecture)
+    if _is_accelerated(architecture):
+        _debootstrap(folder / "native", NATIVE, f"--include={','.join(native_compiler.PACKAGES)}")
+        native_compiler.move(folder / "native", root)
+        shutil.rmtree(folder / "native")
     for unneeded in (*root.glob("var/cache/apt/archives/*.deb"), *root.glob("var/lib/apt/lists/*_*")):
         unneeded.unlink()
     _quietly(["tar", "-C", str(root), "-cf", str(folder / "root.tar"), "."])
     shutil.rmtree(root)
+
+
+def _debootstrap(root: Path, architecture: str, *options: str) -> None:
+    _quietly(
+        [
+            *("debootstrap", f"--arch={architecture}", "--variant=minbase", *options),
+            *(RELEASE, str(root), debian_mirrors()[0]),
+        ]
+    )
 
 
 def _quietly(command: Sequence[str]) -> None:

@@ -1,6 +1,6 @@
 """arm64 on a machine that is none: PHP compiled under emulation and run by Lambda's emulator for arm64.
 
-Takes about an hour on two processors, so ``make test-slow`` runs it.
+Takes half an hour on two processors, so ``make test-slow`` runs it. All but the compiler proper is emulated.
 """
 
 from __future__ import annotations
