@@ -46,6 +46,7 @@ _COMMON_FLAGS = (
     "--disable-cgi",
     "--disable-phpdbg",
     "--without-pear",
+    "--disable-rpath",  # it would name folders of the build; removed later, they leave room as long as their names
 )
 _LOADABLE = ("tree", "libraries", "libraries.tsv", "extensions.tsv", "pinned.tsv", "licenses", "os-release")
 _GIVEN_ON = ("library", "sdk", "tree")  # of the results of a part, what lies in needs/ of those that need it

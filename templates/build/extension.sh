@@ -23,6 +23,7 @@ SOURCE_DATE_EPOCH=$(stat -c %Y config.m4)
 export SOURCE_DATE_EPOCH
 if [ -e Makefile ]; then make distclean >/dev/null; fi
 "$sdk/bin/phpize"
+export PHP_RPATH=no # what --disable-rpath is to PHP's own configure
 flags="-O2 -ffile-prefix-map=$PWD/= -ffile-prefix-map=$sdk/=php/ -include ../pins.h"
 # libm after the objects: a function that is pinned needs its library, which extensions leave to PHP.
 LDFLAGS='-Wl,-O1 -Wl,--as-needed -Wl,-z,common-page-size=4096 -Wl,-z,relro -Wl,--gc-sections -Wl,--exclude-libs,ALL -lm'

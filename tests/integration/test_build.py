@@ -85,6 +85,7 @@ def test_nothing_is_left_of_symbols_or_of_this_machine(built: Built) -> None:
             sections = {section.name for section in ELFFile(file).iter_sections()}
         assert not {name for name in sections if name.startswith((".debug", ".symtab"))}, path
         assert not any(place in data for place in here), path
+        assert b"X" * 20 not in data, f"{path}: a search path was overwritten"
     with zipfile.ZipFile(built.dist / "runtime.zip") as archive:
         assert {entry.date_time for entry in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
 
