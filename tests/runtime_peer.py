@@ -74,3 +74,13 @@ def against_api(
 
 def invocation(event: bytes = b"{}", timeout: float = 7.0) -> Invocation:
     return Invocation(event=event, function_arn=ARN, timeout=timeout)
+
+
+async def take(api: RuntimeApi, connect: Connect, event: bytes = b"{}") -> tuple[Invocation, Runtime, str]:
+    """Offer an event to a runtime of its own, which takes it; return both, and the path below which it answers."""
+    offered = invocation(event)
+    api.offer(offered)
+    runtime = await connect()
+    taken = await runtime.ask("GET", f"{BASE}invocation/next")
+    assert (taken.status, taken.body) == (200, event)
+    return offered, runtime, f"{BASE}invocation/{offered.request_id}/"

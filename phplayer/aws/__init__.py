@@ -59,8 +59,8 @@ class Aws:
         self.parameters = Parameters(self.connection)
 
     @classmethod
-    def of(cls, settings: Settings) -> Self:
-        """Open a session as the settings under ``publish`` say.
+    def of(cls, settings: Settings, *, hasty: bool = False) -> Self:
+        """Open a session as the settings under ``publish`` say, a hasty one if asked for.
 
         Raises:
             UsageError: the profile does not exist, the URL is none, or no time is left for a call.
@@ -72,6 +72,7 @@ class Aws:
         return cls(
             profile=settings.text("publish.profile"),
             endpoint_url=settings.text("publish.endpoint_url"),
+            hasty=hasty,
             timeout=timeout,
         )
 

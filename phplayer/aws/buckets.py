@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from phplayer.aws.refusals import ElsewhereError, NotFoundError
@@ -50,19 +51,19 @@ class Buckets:
                 answer = self._connection.client("s3", region).head_bucket(Bucket=bucket, ExpectedBucketOwner=account)
             except self._connection.refused() as error:
                 status = error.response["ResponseMetadata"]["HTTPStatusCode"]
-                if status == 404:  # noqa: PLR2004  HEAD has no body, so there is no code but this
+                if status == HTTPStatus.NOT_FOUND:  # HEAD has no body, so there is no code but this
                     raise NotFoundError(
                         f"There is no bucket {bucket} (s3:ListBucket in {region}).",
                         remedy="Pass --create-bucket, or name an existing one with --s3-bucket.",
                     ) from error
-                if status == 403:  # noqa: PLR2004
+                if status == HTTPStatus.FORBIDDEN:
                     raise AwsRefusedError(
                         f"The bucket {bucket} belongs to another account than {account}, or these credentials lack "
                         f"s3:ListBucket in {region}.",
                         remedy="Choose a bucket of the account's own (--s3-bucket 'layers-{account}-{region}'), or "
                         "allow s3:ListBucket to the principal.",
                     ) from error
-                if status in {301, 400}:
+                if status in {HTTPStatus.MOVED_PERMANENTLY, HTTPStatus.BAD_REQUEST}:
                     raise _elsewhere(bucket, region, "") from error
                 raise
             there = answer.get("BucketRegion") or answer["ResponseMetadata"]["HTTPHeaders"].get("x-amz-bucket-region")

@@ -27,9 +27,7 @@ def account(settings: Settings) -> Iterator[Check]:
     name, asked = "AWS credentials (for publish)", settings.texts("publish.regions")
     exact = tuple(region for region in asked if not is_pattern(region))
     try:
-        client = aws.Aws(
-            profile=settings.text("publish.profile"), endpoint_url=settings.text("publish.endpoint_url"), hasty=True
-        )
+        client = aws.Aws.of(settings, hasty=True)
         own = os.environ.get("AWS_REGION") or client.default_region or _FALLBACK_REGION
         first = (*aws.check_regions(exact), own)[0]
         identity = client.identity(first)

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from phplayer.diagnosis.checks import Check, Fix, Step, gigabytes
+from phplayer.engines.docker_daemon import NotRunningHereError
 from phplayer.engines.host import base_of_this_machine
 from phplayer.errors import EnvironmentMissingError
 
 if TYPE_CHECKING:
     from phplayer.engines.docker_daemon import Daemon
 
-_SOCKET = "/var/run/docker.sock"  # where a daemon of this machine listens, and clients look for it
 _SYSTEMD = Path("/run/systemd/system")  # there while systemd runs: sd_booted(3)
 
 
@@ -31,20 +31,15 @@ def docker(*, required: bool) -> tuple[Daemon | None, Check]:
     return daemon, Check(name="Docker", ok=True, required=required, found=f"{found}{gigabytes(daemon.memory)}")
 
 
-def _is_missing_here(error: EnvironmentMissingError) -> bool:
-    """Tell whether the daemon of this machine is missing: not one that is elsewhere, or that refuses this user."""
-    return any(f"{why} {_SOCKET}" in error.message for why in ("there is no socket at", "no daemon listens at"))
-
-
 def _remedy(error: EnvironmentMissingError) -> str:
-    if _is_missing_here(error) and shutil.which("dockerd") and not _SYSTEMD.is_dir():
+    if isinstance(error, NotRunningHereError) and shutil.which("dockerd") and not _SYSTEMD.is_dir():
         return "Docker is installed, and nothing starts it here: run dockerd as root. Or use --engine host."
     return error.remedy
 
 
 def fix(missing: EnvironmentMissingError) -> Fix | None:
     """Return how this machine gets a daemon: installed where it has none, started where systemd does that."""
-    if not _is_missing_here(missing):
+    if not isinstance(missing, NotRunningHereError):
         return None
     try:
         base = base_of_this_machine()

@@ -21,7 +21,11 @@ if TYPE_CHECKING:
     from docker.tls import TLSConfig
 
 DEFAULT = "default"
-_SOCKET = "unix:///var/run/docker.sock"
+
+SOCKET = "unix:///var/run/docker.sock"
+"""Where a daemon of this machine listens unless it is told otherwise."""
+
+_PEMS = ("ca", "cert", "key")
 
 
 class EndpointError(ValueError):
@@ -55,7 +59,7 @@ def endpoint() -> Endpoint:
     if not name:
         name, origin = _read(folder / "config.json").get("currentContext"), str(folder / "config.json")
     if not name or name == DEFAULT:
-        return Endpoint(address=_SOCKET, origin=f"context {DEFAULT}")
+        return Endpoint(address=SOCKET, origin=f"context {DEFAULT}")
     digest = hashlib.sha256(name.encode()).hexdigest()
     docker = _read(folder / "contexts" / "meta" / digest / "meta.json").get("Endpoints", {}).get("docker", {})
     if not docker.get("Host"):
@@ -75,9 +79,6 @@ def _tls(folder: Path, *, verify: bool) -> TLSConfig | None:
     if verify and not (ca or cert):
         return None
     return TLSConfig(client_cert=(cert, key) if cert and key else None, ca_cert=ca if verify else None, verify=verify)
-
-
-_PEMS = ("ca", "cert", "key")
 
 
 def _read(path: Path) -> Mapping[str, Any]:

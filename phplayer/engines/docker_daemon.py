@@ -36,6 +36,10 @@ class DaemonMissingError(EnvironmentMissingError):
     """No Docker daemon can be used; the message says why in one sentence."""
 
 
+class NotRunningHereError(DaemonMissingError):
+    """Nothing listens where the daemon of this machine would: Docker is not installed, or not started."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Daemon:
     """A daemon that answered, and what it said of its machine."""
@@ -158,10 +162,13 @@ def _unreached(address: str, said: str) -> DaemonMissingError:
 
 
 def _missing(address: str, error: Exception) -> DaemonMissingError:
-    message, remedy = str(error), "Check DOCKER_HOST and docker context ls"
+    message, remedy, kind = str(error), "Check DOCKER_HOST and docker context ls", DaemonMissingError
     if not isinstance(error, EndpointError):
-        message, remedy = _why(address, address.removeprefix("unix://"), _innermost(error))
-    return DaemonMissingError(
+        cause = _innermost(error)
+        message, remedy = _why(address, address.removeprefix("unix://"), cause)
+        if address == docker_context.SOCKET and isinstance(cause, FileNotFoundError | ConnectionRefusedError):
+            kind = NotRunningHereError
+    return kind(
         f"No Docker daemon can be used: {message}.", remedy=f"{remedy}, or compile on this machine with --engine host."
     )
 

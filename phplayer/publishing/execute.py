@@ -127,9 +127,8 @@ class _Execution:
             if not mine:
                 return Outcome(step=step, happened=Happened.NOT_STARTED)
             meanwhile = ledger.read(self.ledger_path).find(step.place, step.archive.code_sha256)
-            if meanwhile is not None and (
-                gone is None or meanwhile.version != gone.version
-            ):  # by another publisher, since the plan was made
+            # By another publisher, since the plan was made.
+            if meanwhile is not None and (gone is None or meanwhile.version != gone.version):
                 return self._recorded(step, meanwhile)
             note, happened = Note(step), Happened.FOUND
             since = note.since()

@@ -14,7 +14,7 @@ import pytest
 from phplayer.emulator.events import Answer, Caller
 from phplayer.emulator.faults import Exchange, FaultKind, RandomFaults, Route, Script
 from phplayer.emulator.runtime_api import RESPONSE_LIMIT, RuntimeApi
-from tests.runtime_peer import ARN, BASE, Connect, against_api, invocation
+from tests.runtime_peer import ARN, BASE, Connect, against_api, invocation, take
 
 
 def test_an_event_goes_out_with_its_headers_and_the_answer_comes_back() -> None:
@@ -72,12 +72,9 @@ def test_an_event_withdrawn_is_not_handed_out_and_not_answered() -> None:
 
 def test_an_error_and_a_failed_start_are_told_apart() -> None:
     async def scenario(api: RuntimeApi, connect: Connect) -> None:
-        offered = invocation()
-        api.offer(offered)
-        runtime = await connect()
-        await runtime.ask("GET", f"{BASE}invocation/next")
+        offered, runtime, path = await take(api, connect)
         report = b'{"errorType": "E"}'
-        assert (await runtime.ask("POST", f"{BASE}invocation/{offered.request_id}/error", report)).status == 202
+        assert (await runtime.ask("POST", f"{path}error", report)).status == 202
         assert offered.answered.result() == Answer(body=report, failed=True)
         assert not api.init_error.done()
         assert (await runtime.ask("POST", f"{BASE}init/error", report)).status == 403, "the start has not failed"
@@ -91,11 +88,7 @@ def test_an_error_and_a_failed_start_are_told_apart() -> None:
 
 def test_a_second_answer_is_refused() -> None:
     async def scenario(api: RuntimeApi, connect: Connect) -> None:
-        offered = invocation()
-        api.offer(offered)
-        runtime = await connect()
-        await runtime.ask("GET", f"{BASE}invocation/next")
-        path = f"{BASE}invocation/{offered.request_id}/"
+        offered, runtime, path = await take(api, connect)
         assert (await runtime.ask("POST", f"{path}response", b"x" * RESPONSE_LIMIT)).status == 202
         for second, target in (("response", "InvocationResponse"), ("error", "InvocationErrorResponse")):
             refused = await runtime.ask("POST", path + second, b"2")
@@ -114,11 +107,7 @@ def test_an_answer_that_is_too_large_is_the_events_error() -> None:
     """As with Lambda's emulator: the caller is told at once, and a report of the runtime's own comes too late."""
 
     async def scenario(api: RuntimeApi, connect: Connect) -> None:
-        offered = invocation()
-        api.offer(offered)
-        runtime = await connect()
-        await runtime.ask("GET", f"{BASE}invocation/next")
-        path = f"{BASE}invocation/{offered.request_id}/"
+        offered, runtime, path = await take(api, connect)
         large = await runtime.ask("POST", f"{path}response", b"x" * (RESPONSE_LIMIT + 1))
         assert (large.status, json.loads(large.body)["errorType"]) == (413, "RequestEntityTooLarge")
         answer = offered.answered.result()
@@ -195,13 +184,10 @@ def test_a_runtime_that_asks_again_before_its_answer_gets_the_same_event() -> No
 
 def test_an_unknown_response_mode_is_refused() -> None:
     async def scenario(api: RuntimeApi, connect: Connect) -> None:
-        offered = invocation()
-        api.offer(offered)
-        runtime = await connect()
-        await runtime.ask("GET", f"{BASE}invocation/next")
+        offered, runtime, path = await take(api, connect)
         refused = await runtime.ask(
             "POST",
-            f"{BASE}invocation/{offered.request_id}/response",
+            f"{path}response",
             b"x",
             headers="Lambda-Runtime-Function-Response-Mode: dancing\r\n",
         )
@@ -255,11 +241,8 @@ def test_an_event_that_did_not_get_through_is_handed_out_again(kind: FaultKind, 
 
 def test_an_answer_counts_even_if_its_acknowledgement_is_lost() -> None:
     async def scenario(api: RuntimeApi, connect: Connect) -> None:
-        offered = invocation()
-        api.offer(offered)
-        runtime = await connect()
-        await runtime.ask("GET", f"{BASE}invocation/next")
-        path = f"{BASE}invocation/{offered.request_id}/response"
+        offered, runtime, path = await take(api, connect)
+        path += "response"
         with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
             await runtime.ask("POST", path, b"1")
         assert offered.answered.result().body == b"1"

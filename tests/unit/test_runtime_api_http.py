@@ -7,7 +7,7 @@ import json
 import pytest
 
 from phplayer.emulator.runtime_api import RuntimeApi
-from tests.runtime_peer import BASE, Connect, against_api, invocation
+from tests.runtime_peer import BASE, Connect, against_api, invocation, take
 
 NEXT = f"GET {BASE}invocation/next HTTP/1.1\r\nHost: x\r\n\r\n"
 
@@ -67,11 +67,8 @@ def test_a_wrong_path_or_method_leaves_the_connection_open(method: str, path: st
 
 def test_a_client_that_waits_for_100_continue_gets_it() -> None:
     async def scenario(api: RuntimeApi, connect: Connect) -> None:
-        offered = invocation()
-        api.offer(offered)
-        runtime = await connect()
-        await runtime.ask("GET", f"{BASE}invocation/next")
-        path = f"{BASE}invocation/{offered.request_id}/response"
+        offered, runtime, path = await take(api, connect)
+        path += "response"
         await runtime.send(f"POST {path} HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n")
         assert (await runtime.reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 100 ")
         await runtime.send("", b"yes")
@@ -103,11 +100,8 @@ def test_a_pipeline_is_served_in_order() -> None:
 
 def test_a_slow_client_is_waited_for() -> None:
     async def scenario(api: RuntimeApi, connect: Connect) -> None:
-        offered = invocation()
-        api.offer(offered)
-        runtime = await connect()
-        await runtime.ask("GET", f"{BASE}invocation/next")
-        path = f"{BASE}invocation/{offered.request_id}/response"
+        offered, runtime, path = await take(api, connect)
+        path += "response"
         other = await connect()
         for byte in f"POST {path} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nyes\r\n0\r\n\r\n":
             assert not offered.answered.done()
@@ -122,11 +116,8 @@ def test_a_slow_client_is_waited_for() -> None:
 @pytest.mark.parametrize("version", ["1.0", "1.1"])
 def test_an_answer_without_a_length_is_empty(version: str) -> None:
     async def scenario(api: RuntimeApi, connect: Connect) -> None:
-        offered = invocation()
-        api.offer(offered)
-        runtime = await connect()
-        await runtime.ask("GET", f"{BASE}invocation/next")
-        path = f"{BASE}invocation/{offered.request_id}/response"
+        offered, runtime, path = await take(api, connect)
+        path += "response"
         await runtime.send(f"POST {path} HTTP/{version}\r\nHost: x\r\n\r\n")
         reply = await runtime.reply()
         assert (reply.status, json.loads(reply.body)) == (202, {"status": "OK"})
@@ -139,11 +130,8 @@ def test_an_answer_without_a_length_is_empty(version: str) -> None:
 
 def test_an_answer_cut_off_is_none() -> None:
     async def scenario(api: RuntimeApi, connect: Connect) -> None:
-        offered = invocation()
-        api.offer(offered)
-        runtime = await connect()
-        await runtime.ask("GET", f"{BASE}invocation/next")
-        path = f"{BASE}invocation/{offered.request_id}/response"
+        offered, runtime, path = await take(api, connect)
+        path += "response"
         await runtime.send(f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhalf")
         runtime.writer.write_eof()
         await runtime.reader.read()
