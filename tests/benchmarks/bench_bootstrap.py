@@ -80,12 +80,14 @@ def processor_ms(run: Callable[[], object]) -> float:
 def until_first_request(command: Sequence[str | Path], environment: dict[str, str]) -> None:
     """Start a bootstrap and kill it when it asks for its first event: there its start ends."""
     with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(60)  # what ends before it asks would be waited for
         address = f"127.0.0.1:{server.getsockname()[1]}"
         with subprocess.Popen(command, env={**environment, "AWS_LAMBDA_RUNTIME_API": address}) as process:
             connection, _ = server.accept()
             with connection:
-                connection.recv(1)
+                asked = connection.recv(3)
                 process.kill()
+            assert asked == b"GET", "the start failed: it is reported by POST"
 
 
 def starts(php: Path, bootstrap: Sequence[str | Path], environment: dict[str, str], count: int) -> None:

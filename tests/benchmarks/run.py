@@ -25,6 +25,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         built = conftest.build_hello(Path(temporary))
         bench("bootstrap", "--layer-tree", built.tree, "--vendor", guzzle.guzzle_vendor(conftest.WORK / "guzzle"))
+        bench("opcache", "--layer-tree", built.tree, "--cache", conftest.WORK / "guzzle")
         bench("emulator", "--layer-tree", built.tree)
     bench("build")
     bench("rebuild")
