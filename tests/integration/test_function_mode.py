@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -159,6 +160,29 @@ def test_every_way_to_fail_is_reported_and_the_next_event_is_served(
     assert failed.error is not None
     assert failed.error.type == error_type
     assert message in failed.error.message
+    assert value(after) == "fine"
+
+
+@pytest.mark.parametrize("kept", ["", "pcntl", "posix", "pcntl,posix"])
+def test_no_extension_is_needed_that_a_layer_may_lack(built: Built, opt: Path, tmp_path: Path, kept: str) -> None:
+    always = ["core", "date", "hash", "json", "pcre", "random", "reflection", "spl", "standard", *kept.split(",")]
+    code = """
+        foreach (array_diff(array_map('strtolower', get_loaded_extensions()), json_decode($argv[1])) as $extension) {
+            array_push($functions, ...(get_extension_funcs($extension) ?: []));
+        }
+        echo implode(',', $functions);
+    """
+    told: list[str | Path] = [built.php, "-n", "-r", f"$functions = ['dl']; {code}", json.dumps(always)]
+    missing = subprocess.run(told, capture_output=True, text=True, check=True).stdout
+    assert "ctype_digit" in missing.split(",")
+    files = {
+        "php/conf.d/less.ini": f"disable_functions = {missing}\n",
+        "src/index.php": "function index($data) { if ($data) { throw new Exception('no'); } return 'fine'; }",
+    }
+    margin = {"PHPLAYER_DEADLINE_MARGIN_MS": "100"}
+    failed, after = serve(opt, write(tmp_path, files), 1, 0, environment=margin)
+    assert failed.error is not None, failed.logs
+    assert (failed.error.type, failed.error.message) == ("Exception", "no")
     assert value(after) == "fine"
 
 

@@ -50,8 +50,7 @@ final class Console
                 . ' Name it by the handler or by PHPLAYER_CONSOLE, relative to the function\'s folder.'
             );
         }
-        $kept = \getenv('PHPLAYER_CONSOLE_OUTPUT_BYTES');
-        $this->kept = $kept !== false && \ctype_digit($kept) ? \min((int) $kept, 1 << 20) : self::KEPT;
+        $this->kept = \min(Signals::number('PHPLAYER_CONSOLE_OUTPUT_BYTES') ?? self::KEPT, 1 << 20);
     }
 
     /**
@@ -121,9 +120,8 @@ final class Console
      */
     private function watch($process, $pipe, Context $context): ?int
     {
-        $margin = \getenv('PHPLAYER_DEADLINE_MARGIN_MS');
         // Ended, and killed if need be, before the alarm for any handler rings.
-        $margin = \max(self::MARGIN, $margin !== false && \ctype_digit($margin) ? 3 * (int) $margin : 0);
+        $margin = \max(self::MARGIN, 3 * (Signals::number('PHPLAYER_DEADLINE_MARGIN_MS') ?? 0));
         $left = $context->deadlineMs > 0 ? $context->remainingMs() : \PHP_INT_MAX;
         $margin = \min($margin, \intdiv($left, 2)); // of a short time, half is the command's
         $term = \microtime(true) + ($left - $margin) / 1000; // SIGTERM then, SIGKILL half-way to the deadline

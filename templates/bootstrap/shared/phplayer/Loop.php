@@ -57,7 +57,6 @@ final class Loop
             Log::write('FATAL', 'AWS_LAMBDA_RUNTIME_API is not set: this bootstrap runs inside Lambda, or: phplayer invoke');
             exit(1);
         }
-        Log::start();
         $api = new RuntimeApi($address);
         $workers = \max(1, (int) \getenv('AWS_LAMBDA_MAX_CONCURRENCY'));
         $most = (int) \getenv('PHPLAYER_MAX_INVOCATIONS');
@@ -66,12 +65,14 @@ final class Loop
             require __DIR__ . '/Holding.php';
             if (\getenv('PHPLAYER_WORKER') === false) {
                 require __DIR__ . '/Workers.php';
+                Log::start();
                 exit(Workers::run($bootstrap, $workers, $api));
             }
             $holding = Holding::ofWorker();
         }
         $loop = new self($api, $holding);
         \register_shutdown_function($loop->shutdown(...));
+        Log::start(); // not sooner: until then it is PHP itself that tells what goes wrong
         try {
             $loop->serve($loop->initialise($find, $workers), $most);
         } catch (ConnectionLost | RuntimeApiRefused $reason) {

@@ -36,8 +36,7 @@ final class Signals
      */
     public function __construct(private readonly \Closure $interrupt, private readonly \Closure $stop)
     {
-        $margin = \getenv('PHPLAYER_DEADLINE_MARGIN_MS');
-        $this->margin = $margin === false || !\ctype_digit($margin) ? null : (int) $margin;
+        $this->margin = self::number('PHPLAYER_DEADLINE_MARGIN_MS');
         $this->pid = (int) \getmypid();
         $this->able = \function_exists('pcntl_async_signals') && \function_exists('pcntl_signal');
         if ($this->able) {
@@ -50,6 +49,13 @@ final class Signals
             // The wait for the next event has to end, too: without restarting what is interrupted.
             \pcntl_signal(\SIGTERM, $this->terminate(...), false);
         }
+    }
+
+    /** Return the whole number that an environment variable holds, null where it holds none. */
+    public static function number(string $variable): ?int
+    {
+        $text = (string) \getenv($variable);
+        return \preg_match('~^\d+$~D', $text) === 1 ? (int) $text : null; // ctype is an extension that may be left out
     }
 
     /** The handler begins. */
