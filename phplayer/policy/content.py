@@ -81,6 +81,7 @@ class LayerContent:
 
     name: str  # what messages call it
     files: Mapping[str, LayerFile]  # by path, sorted
+    folders: Mapping[str, int] = field(default_factory=dict)  # permission bits by path, sorted
     zipped: int | None = None  # bytes of its zip, where there is one
     manifest: Manifest | None = field(default=None, repr=False)  # of a layer that phplayer made
 
@@ -187,13 +188,18 @@ def read(
         OSError: something cannot be read.
 
     """
-    files = {}
+    files: dict[str, LayerFile] = {}
+    folders: dict[str, int] = {}
     for path in _walk(folder):
         relative = path.relative_to(folder).as_posix()
+        if path.is_dir() and not path.is_symlink():
+            folders[relative] = mode_of(relative, stat.S_IMODE(path.stat().st_mode))
+            continue
         files[relative] = _file(path, relative, mode_of, build_folders)
     return LayerContent(
         name=name or folder.name,
         files=MappingProxyType(dict(sorted(files.items()))),
+        folders=MappingProxyType(dict(sorted(folders.items()))),
         zipped=zipped,
         manifest=_manifest(folder, files),
     )
@@ -202,6 +208,7 @@ def read(
 def _walk(folder: Path) -> Iterator[Path]:
     for path in folder.iterdir():
         if path.is_dir() and not path.is_symlink():
+            yield path
             yield from _walk(path)
         elif path.is_symlink() or path.is_file():
             yield path

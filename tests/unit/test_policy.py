@@ -368,6 +368,12 @@ def test_of_a_file_that_another_layer_hides_only_that_is_told(tree: Path, tmp_pa
         ("pem.php", f"$begin = '{PEM_BEGIN}'; // and no key"),
         ("public.pem", "-----BEGIN PUBLIC KEY-----\n" + "MIIEowIBAAKCAQEA" * 4),
         (".env.example", "SECRET="),
+        ("example.yml", "aws_secret_access_key = wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"),
+        ("digest.yml", f"aws_secret_access_key: {'ab12' * 16}"),
+        (
+            "code.php",
+            "<?php $secret = getenv('AWS_SECRET_ACCESS_KEY'); // from the environment of the function, always",
+        ),
         ("vendor/a/README.md", "cd /home/jane/project"),
         ("etc/php/other.txt", "extension=absent"),
         ("etc/php/conf.d/y.ini", ';extension=absent\nextension="thing.so"\nopcache.enable=1\n'),
@@ -378,6 +384,37 @@ def test_of_a_file_that_another_layer_hides_only_that_is_told(tree: Path, tmp_pa
 def test_what_only_looks_like_a_flaw_is_none(tree: Path, path: str, text: str) -> None:
     _write(tree / path, text)
     assert examine(tree) == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("AWS_SECRET_ACCESS_KEY={}\n", "a secret access key"),
+        ("<?php return ['aws_secret_access_key' => '{}'];", "a secret access key"),
+        ('{{"aws_secret_access_key": "{}"}}', "a secret access key"),
+        ("-----BEGIN " + "PGP PRIVATE KEY BLOCK-----\nVersion: 2\n\n{}", "PGP PRIVATE KEY"),
+    ],
+)
+def test_secrets_are_found_in_each_form(tree: Path, text: str, shown: str) -> None:
+    _write(tree / "settings", text.format("wJalrXUtnFEMI7K7MDENG/bPxRfiCYzz1pleK3y0"))
+    assert [f"{finding.file} {finding.message}" for finding in examine(tree)] == [f"settings holds {shown}"]
+
+
+def test_a_folder_that_lambdas_user_may_not_enter_is_unreadable(tree: Path) -> None:
+    (tree / "etc" / "php").chmod(0o750)
+    assert [(finding.name, f"{finding.file} {finding.message}") for finding in examine(tree)] == [
+        ("unreadable", "etc/php has mode 0750, so Lambda cannot look into the folder")
+    ]
+
+
+def test_a_layer_whose_folder_was_zipped_with_it_has_no_bootstrap(tree: Path, tmp_path: Path) -> None:
+    outer = tmp_path / "outer"
+    outer.mkdir()
+    tree.rename(outer / "php")
+    (finding,) = (finding for finding in examine(outer) if finding.file == "bootstrap")
+    assert (finding.name, finding.message) == ("bootstrap-missing", "is not there: it lies at php/bootstrap")
+    (outer / "README").write_text("Several things, of which one has a bootstrap.")
+    assert not [finding for finding in examine(outer) if finding.file == "bootstrap"]
 
 
 @pytest.mark.parametrize(
