@@ -26,6 +26,7 @@ def main() -> None:
         built = conftest.build_hello(Path(temporary))
         bench("bootstrap", "--layer-tree", built.tree, "--vendor", guzzle.guzzle_vendor(conftest.WORK / "guzzle"))
         bench("emulator", "--layer-tree", built.tree)
+        bench("libcurl", "--layer-tree", built.tree)
     bench("build")
     bench("rebuild")
     bench("publish")
