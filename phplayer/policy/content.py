@@ -131,6 +131,16 @@ class Mounted:
 
     def real(self, path: str) -> str | None:
         """Return where a path leads below /opt, links followed; None where it leaves /opt or runs in a circle."""
+        left = self._followed(path)
+        return None if left is None or self._first_link(left) is not None else left
+
+    def runs_in_a_circle(self, path: str) -> bool:
+        """Tell whether a path leads from link to link without end."""
+        left = self._followed(path)
+        return left is not None and self._first_link(left) is not None
+
+    def _followed(self, path: str) -> str | None:
+        """Return the path after as many links as the kernel follows; None where it leaves /opt."""
         left = _below_opt(path)
         for _ in range(_MOST_LINKS):
             if left is None:
@@ -142,7 +152,7 @@ class Mounted:
             rest = left[len(link) :]
             beside = posixpath.join(OPT, posixpath.dirname(link))
             left = _below_opt(posixpath.join(beside, target) + rest)
-        return None
+        return left
 
     def find(self, path: str) -> LayerFile | None:
         """Return the file at a path, links followed."""

@@ -50,7 +50,7 @@ ABSOLUTE_SYMLINK = Rule(
 SYMLINK_LEAVES = Rule(
     name="symlink-leaves-layer",
     severity=Severity.ERROR,
-    summary="a symbolic link leads out of the layer",
+    summary="a symbolic link leads out of the layer, or in a circle",
     remedy="Put the file itself into the layer.",
 )
 DANGLING_SYMLINK = Rule(
@@ -125,7 +125,8 @@ def _link(scene: Scene, file: LayerFile) -> Iterator[Finding]:
     link = file.link or ""
     real = scene.mounted.real(file.path)
     if real is None:
-        yield SYMLINK_LEAVES.finding(file.path, f"leads to {link}, out of the layer")
+        where = "in a circle" if scene.mounted.runs_in_a_circle(file.path) else "out of the layer"
+        yield SYMLINK_LEAVES.finding(file.path, f"leads to {link}, {where}")
         return
     if link.startswith("/"):
         yield ABSOLUTE_SYMLINK.finding(file.path, f"names {link}")
