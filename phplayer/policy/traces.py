@@ -23,7 +23,13 @@ _BUILD_PATHS = {
     b"/builds/": re.compile(rb"/builds/[\w.-]+/" + _PATH + rb"+"),
     b"/github/workspace": re.compile(rb"/github/workspace" + _PATH + rb"*"),
     b"/codebuild/": re.compile(rb"/codebuild/" + _PATH + rb"+"),
+    # Last, for of a file's paths only some are told, and these say least of who built it.
+    b"/builddir/": re.compile(rb"/builddir/" + _PATH + rb"+"),
+    b"/build/": re.compile(rb"/build/[\w.+-]+/" + _PATH + rb"+"),
 }
+DISTRIBUTIONS = ("/builddir/", "/build/")
+"""Where distributions build their packages: Fedora's mock and Debian's sbuild."""
+
 _BEFORE_A_PATH = re.compile(rb"[\w.+@~/}-]")  # a path that begins earlier is another one
 _SHOWN = 3  # samples of build paths
 _LONGEST = 200  # bytes of one

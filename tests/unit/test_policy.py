@@ -8,11 +8,12 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from phplayer import catalog, elf, policy
 from phplayer.errors import UsageError
-from phplayer.layer import encode_manifest
+from phplayer.layer import LibraryRecord, encode_manifest
 from phplayer.policy import RULES, Finding, content, policies
 from phplayer.policy.content import LayerContent, LayerFile
 from phplayer.policy.policies import Policy
@@ -378,7 +379,7 @@ def test_of_a_file_that_another_layer_hides_only_that_is_told(tree: Path, tmp_pa
         ("etc/php/other.txt", "extension=absent"),
         ("etc/php/conf.d/y.ini", ';extension=absent\nextension="thing.so"\nopcache.enable=1\n'),
         ("etc/php/conf.d/z.ini", "extension_dir=/var/task/ext\nextension=mine\n"),
-        ("notes.txt", "see http://example.org/home/jane/x and /tmp/.X11-unix/X0"),
+        ("notes.txt", "see http://example.org/home/jane/x, /build/x and /tmp/.X11-unix/X0"),
     ],
 )
 def test_what_only_looks_like_a_flaw_is_none(tree: Path, path: str, text: str) -> None:
@@ -445,6 +446,24 @@ def test_a_bootstrap_that_is_a_link_leads_to_what_can_be_started(tree: Path) -> 
     (finding,) = examine(tree)
     assert (finding.name, finding.file) == ("not-executable", "bootstrap")
     assert finding.message == "leads to lib/start, which has mode 0644"
+
+
+@pytest.mark.parametrize("folder", ["/builddir/build/BUILD/php-8", "/build/reproducible-path/php"])
+def test_a_distributions_path_is_a_trace_where_the_library_is_not_taken_from_it(tree: Path, folder: str) -> None:
+    def code(path: str) -> str:
+        return f'const char *where(void) {{ return "{path}"; }}'
+
+    def found() -> list[str]:
+        return [f"{finding.name}: {finding.file} {finding.message}" for finding in examine(tree)]
+
+    library = binaries.library(tree / "lib" / "libt.so.1", code(f"{folder}/a.c"))
+    assert found() == [f"build-path: lib/libt.so.1 names {folder}/a.c"]
+    taken = LibraryRecord(soname="libt.so.1", package="t", version="1")
+    manifest = msgspec.structs.replace(layers.runtime_manifest(architecture=HERE), libraries=(taken,))
+    (tree / "phplayer.json").write_bytes(encode_manifest(manifest))
+    assert found() == []
+    binaries.library(library, code("/home/jane/t/a.c"))
+    assert found() == ["build-path: lib/libt.so.1 names /home/jane/t/a.c"]
 
 
 def test_a_vendor_layer_needs_no_bootstrap_and_sees_the_runtime_layer(tree: Path, tmp_path: Path) -> None:
