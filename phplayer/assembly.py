@@ -23,6 +23,37 @@ if TYPE_CHECKING:
     from phplayer.runtime import Runtime
 
 
+def check_loaded(runtime: Runtime, loaded: Collection[str], *, modules: Collection[str]) -> None:
+    """Check that PHP has every extension that was asked for.
+
+    ``loaded`` are those that it says it has, ``modules`` the names of the shared objects that were compiled.
+
+    Raises:
+        BuildFailedError: it lacks one, because a source makes another than it was given for, or by our own mistake.
+
+    """
+    absent = [extension for extension in runtime.extensions if extension.name not in loaded]
+    if not absent:
+        return
+    given = [extension.name for extension in absent if extension.source is not None and not extension.source.version]
+    if given:
+        others = sorted(set(modules) - {extension.name for extension in runtime.extensions})
+        makes = ", ".join(others) or "no extension of that name"
+        name = others[0] if len(others) == 1 else "NAME"
+        raise BuildFailedError(
+            f"The source that was given for {', '.join(given)} makes {makes}.",
+            remedy=f"Give it by the name that it has in PHP: --extension-source {name}=FILE (php.extension_sources).",
+        )
+    raise BuildFailedError(
+        f"PHP was compiled, but it lacks what was asked for: {', '.join(extension.name for extension in absent)}.",
+        remedy="Report this: the catalogue's flags for it are wrong for this PHP version.",
+    )
+
+
+def _modules(parts: Sequence[Compiled]) -> set[str]:
+    return {path.stem for part in parts for path in (part.tree / "lib" / "php" / "extensions").glob("*.so")}
+
+
 def fill(
     tree: Path,
     parts: Sequence[Compiled],
@@ -41,12 +72,7 @@ def fill(
 
     """
     extensions = {name: version for part in parts for name, version in part.extensions().items()}
-    absent = [extension.name for extension in runtime.extensions if extension.name not in extensions]
-    if absent:
-        raise BuildFailedError(
-            f"PHP was compiled, but it lacks what was asked for: {', '.join(absent)}.",
-            remedy="Report this: the catalogue's flags for it are wrong for this PHP version.",
-        )
+    check_loaded(runtime, extensions, modules=_modules(parts))
     for part in parts:
         if part.tree.is_dir():
             shutil.copytree(part.tree, tree, dirs_exist_ok=True)

@@ -78,9 +78,11 @@ def read_project(root: Path, *, outputs: Iterable[Path] = ()) -> Project:
     """Read composer.json and composer.lock.
 
     Raises:
-        UsageError: one of them does not parse, there is no lock, or it lacks what composer.json requires.
+        UsageError: one of them is not there or does not parse, or the lock lacks what composer.json requires.
 
     """
+    if not has_project(root):
+        raise UsageError(f"{root} has no composer.json.", remedy="Run it in the folder of the Composer project.")
     manifest = _read(root / MANIFEST)
     if not (root / LOCK).is_file():
         raise UsageError(

@@ -123,13 +123,24 @@ def _parse(image: Image, path: Path) -> ElfFile:
         symbols=_symbols(image, needs),
         isa_needed=elf_notes.isa_needed(image),
         text_relocations=DT_TEXTREL in image.tags or bool(image.tags.get(DT_FLAGS, 0) & _DF_TEXTREL),
-        executable_stack=any(segment.flags & _PF_X for segment in image.of_kind(PT_GNU_STACK)),
+        executable_stack=_executable_stack(image),
         debug=_debug(image),
     )
 
 
 def _last(image: Image, tag: int) -> str:
     return image.string(image.strings + image.tags[tag]) if tag in image.tags else ""
+
+
+def _executable_stack(image: Image) -> bool:
+    """Tell whether the stack becomes executable with it.
+
+    Of a library that says nothing the loader takes it so (glibc 2.34, elf/dl-load.c, DEFAULT_STACK_PERMS); of a program
+    the kernel does not, on 64 bits.
+    """
+    told = tuple(image.of_kind(PT_GNU_STACK))
+    is_library = bool(image.dynamic) and next(image.of_kind(PT_INTERP), None) is None
+    return any(segment.flags & _PF_X for segment in told) if told else is_library
 
 
 def _interpreter(image: Image) -> str:

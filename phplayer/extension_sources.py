@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from phplayer import sources, tarball
 from phplayer.errors import BuildFailedError, UsageError
@@ -19,6 +20,7 @@ OPTION = "--extension-source"
 _FORM = f"Write it as {OPTION} NAME=FILE, or {OPTION} NAME=URL@SHA256 with the checksum of the file."
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _PLACE = re.compile(r"(?P<place>.+?)(?:@(?:sha256:)?(?P<sha256>[0-9A-Fa-f]{64}))?")
+_FILE = "file"  # the scheme that a place without one has
 _CONFIG = "config.m4"  # what phpize insists on, whatever else there is
 
 
@@ -34,7 +36,7 @@ def split(texts: Iterable[str], *, relative_to: Path) -> dict[str, str]:
         name, equals, place = text.partition("=")
         if not (name and equals and place):
             raise UsageError(f"{OPTION} {text!r} does not say of which extension it is the source.", remedy=_FORM)
-        found[name] = place if _is_url(place) else str(relative_to / place)
+        found[name] = place if "://" in place else str(relative_to / _at_home(place))
     return found
 
 
@@ -42,7 +44,7 @@ def parse(places: Mapping[str, object], *, relative_to: Path) -> dict[str, Exten
     """Return the sources that name -> place tells. A file without a checksum is taken as it is now.
 
     Raises:
-        UsageError: a name or place of another form, a URL without checksum, or no such file.
+        UsageError: a name or place of another form, a URL that is none or has no checksum, or no such file.
         BuildFailedError: a file has another checksum, or is no extension's source.
 
     """
@@ -59,16 +61,18 @@ def _source(name: str, text: str, relative_to: Path) -> ExtensionSource:
     if match is None:
         raise UsageError(f"The source of the extension {name!r} is not said.", remedy=_FORM)
     place, sha256 = match["place"], (match["sha256"] or "").lower()
-    if _is_url(place):
+    scheme = place.partition("://")[0].lower() if "://" in place else _FILE
+    if scheme in {"https", "http"}:
+        if not _has_host(place):
+            raise UsageError(f"The source {sources.shown(place)} of {name!r} is no URL.", remedy=_FORM)
         if not sha256:
             raise UsageError(
                 f"The source {sources.shown(place)} of {name!r} has no SHA-256 that could be checked.", remedy=_FORM
             )
         return _pinned(name, sha256=sha256, urls=(place,))
-    if "://" in place:
-        scheme = urlsplit(place).scheme
+    if scheme != _FILE:
         raise UsageError(f"phplayer cannot fetch {scheme}:// sources, as that of {name!r} is.", remedy=_FORM)
-    file = relative_to / place
+    file = relative_to / _at_home(unquote(place[len(f"{_FILE}://") :]) if "://" in place else place)
     if not file.is_file():
         raise UsageError(f"There is no file {file}, which should be the source of {name!r}.", remedy=_FORM)
     source = _pinned(name, sha256=sha256 or _sha256(file), file=file)
@@ -108,8 +112,18 @@ def config_folder(path: Path, source: ExtensionSource) -> str:
     return "" if nearest == ["."] else nearest[0]
 
 
-def _is_url(place: str) -> bool:
-    return place.startswith(("https://", "http://"))
+def _at_home(path: str) -> str:
+    """Return a path with ``~`` spelled out, which a shell leaves as it is after an equals sign."""
+    return os.path.expanduser(path)  # noqa: PTH111  Path's own fails where there is no such user
+
+
+def _has_host(url: str) -> bool:
+    """Tell whether a URL says whom to ask: of what is no URL, or has a port that is none, urllib knows no host."""
+    try:
+        parts = urlsplit(url)
+        return bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def _sha256(path: Path) -> str:

@@ -153,6 +153,8 @@ def _from_url(url: str, part: Path, *, subject: str, listener: Listener) -> None
                 raise _UnavailableError(f"cannot connect ({error})") from error
             except httpx.HTTPStatusError as error:
                 raise _UnavailableError(f"answered {error.response.status_code}") from None  # it tells the whole URL
+            except (httpx.TooManyRedirects, httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
+                raise _UnavailableError(str(error).rstrip(".")) from error
             except httpx.TransportError as error:
                 if attempt == _ATTEMPTS - 1:
                     raise _UnavailableError(f"broke off {_ATTEMPTS} times ({error})") from error

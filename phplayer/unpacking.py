@@ -40,7 +40,7 @@ class Unpacked:
 
     folder: Path
     zipped: int  # bytes of the archive
-    modes: Mapping[str, int]  # permission bits of each file as the archive has them, set-uid included
+    modes: Mapping[str, int]  # permission bits of files and folders as the archive has them, set-uid included
 
 
 @contextmanager
@@ -70,7 +70,7 @@ def unpack(path: Path, into: Path, *, limit: int = LIMIT) -> Unpacked:
     """
     with BoundedZip(path) as archive:
         entries = _checked(archive, limit)
-        modes = _write(archive, entries, into, limit)
+        modes = _folder_modes(archive) | _write(archive, entries, into, limit)
     return Unpacked(folder=into, zipped=archive.size, modes=modes)
 
 
@@ -101,6 +101,18 @@ def _checked(archive: BoundedZip, limit: int) -> dict[str, zipfile.ZipInfo]:
             if folder in entries:
                 raise refusal(path, f"has {folder} both as a folder and as {_kind(entries[folder])}")
     return entries
+
+
+def _folder_modes(archive: BoundedZip) -> dict[str, int]:
+    """Return the modes of all folders; those that the archive does not tell are made as 0755."""
+    modes: dict[str, int] = {}
+    for entry in archive.entries:
+        name = _checked_name(archive.path, entry)
+        for parent in _parents(name):
+            modes.setdefault(parent, 0o755)
+        if entry.is_dir() and name:
+            modes[name] = stat.S_IMODE(entry.external_attr >> _MODE_SHIFT) or 0o755
+    return modes
 
 
 def _check_overlaps(archive: BoundedZip) -> None:

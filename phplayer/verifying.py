@@ -181,11 +181,12 @@ def _read(subject: str, aws: Callable[[], Aws]) -> tuple[str, LayerContent]:
     if subject.startswith(_ARN):
         return "layer-version", _read_version(subject, aws)
     path = Path(subject)
-    if path.is_dir():
-        return "folder", content.read(path, name=path.resolve().name)
+    if subject and path.is_dir():
+        return "folder", _with_files(content.read(path, name=path.resolve().name), subject)
     if not path.is_file():
         raise UsageError(
-            f"There is no {subject}.", remedy="Name a zip, a folder that becomes /opt, or a LayerVersionArn."
+            f"There is no {subject}." if subject else "The name of a layer is empty.",
+            remedy="Name a zip, a folder that becomes /opt, or a LayerVersionArn.",
         )
     return "zip", _read_zip(path, path.name)
 
@@ -198,8 +199,18 @@ def _read_zip(path: Path, name: str) -> LayerContent:
             zipped=unpacked.zipped,
             mode_of=unpacked.modes.get,
         )
+    return _with_files(layer, str(path))
+
+
+def _with_files(layer: LayerContent, subject: str) -> LayerContent:
+    """Return a layer that is not empty.
+
+    Raises:
+        UsageError: it is.
+
+    """
     if not layer.files:
-        raise UsageError(f"{path} holds no file.", remedy="Zip the content of the folder that becomes /opt.")
+        raise UsageError(f"{subject} holds no file.", remedy="Zip the content of the folder that becomes /opt.")
     return layer
 
 

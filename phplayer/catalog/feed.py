@@ -145,8 +145,7 @@ def _learned(known: Catalog, answer: _Answer, branch: str) -> Learned:
             f"{own[version].sha256} ({own[version].origin}).",
             remedy="Nothing was changed. One of them is wrong: compare with https://www.php.net/downloads.php.",
         )
-    newer = version > known.release(branch).version
-    return Learned(version=version, sha256=sha256, new=newer)
+    return Learned(version=version, sha256=sha256, new=version not in own)
 
 
 def _write(path: Path, kept: Mapping[PhpVersion, tuple[str, str]]) -> None:

@@ -210,7 +210,8 @@ def read(path: Path, schema: type[_T]) -> CatalogFile[_T]:
         document = tomllib.loads(text)
     except OSError as error:
         raise PhplayerError(
-            f"The catalogue file {path} cannot be read: {error.strerror}.", remedy="Install phplayer again."
+            f"The catalogue file {path} cannot be read: {error.strerror}.",
+            remedy="Make it readable, or set PHPLAYER_DATA." if path.name == USER_FILE else "Install phplayer again.",
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise PhplayerError(

@@ -81,6 +81,7 @@ class LayerContent:
 
     name: str  # what messages call it
     files: Mapping[str, LayerFile]  # by path, sorted
+    folders: Mapping[str, int] = field(default_factory=dict)  # permission bits by path, sorted
     zipped: int | None = None  # bytes of its zip, where there is one
     manifest: Manifest | None = field(default=None, repr=False)  # of a layer that phplayer made
 
@@ -130,6 +131,16 @@ class Mounted:
 
     def real(self, path: str) -> str | None:
         """Return where a path leads below /opt, links followed; None where it leaves /opt or runs in a circle."""
+        left = self._followed(path)
+        return None if left is None or self._first_link(left) is not None else left
+
+    def runs_in_a_circle(self, path: str) -> bool:
+        """Tell whether a path leads from link to link without end."""
+        left = self._followed(path)
+        return left is not None and self._first_link(left) is not None
+
+    def _followed(self, path: str) -> str | None:
+        """Return the path after as many links as the kernel follows; None where it leaves /opt."""
         left = _below_opt(path)
         for _ in range(_MOST_LINKS):
             if left is None:
@@ -141,7 +152,7 @@ class Mounted:
             rest = left[len(link) :]
             beside = posixpath.join(OPT, posixpath.dirname(link))
             left = _below_opt(posixpath.join(beside, target) + rest)
-        return None
+        return left
 
     def find(self, path: str) -> LayerFile | None:
         """Return the file at a path, links followed."""
@@ -187,13 +198,18 @@ def read(
         OSError: something cannot be read.
 
     """
-    files = {}
+    files: dict[str, LayerFile] = {}
+    folders: dict[str, int] = {}
     for path in _walk(folder):
         relative = path.relative_to(folder).as_posix()
+        if path.is_dir() and not path.is_symlink():
+            folders[relative] = mode_of(relative, stat.S_IMODE(path.stat().st_mode))
+            continue
         files[relative] = _file(path, relative, mode_of, build_folders)
     return LayerContent(
         name=name or folder.name,
         files=MappingProxyType(dict(sorted(files.items()))),
+        folders=MappingProxyType(dict(sorted(folders.items()))),
         zipped=zipped,
         manifest=_manifest(folder, files),
     )
@@ -202,6 +218,7 @@ def read(
 def _walk(folder: Path) -> Iterator[Path]:
     for path in folder.iterdir():
         if path.is_dir() and not path.is_symlink():
+            yield path
             yield from _walk(path)
         elif path.is_symlink() or path.is_file():
             yield path

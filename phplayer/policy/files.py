@@ -13,7 +13,7 @@ from phplayer.policy.findings import Rule, Severity
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from phplayer.policy.content import LayerFile
+    from phplayer.policy.content import LayerContent, LayerFile
     from phplayer.policy.findings import Finding
     from phplayer.policy.scene import Scene
 
@@ -26,8 +26,8 @@ NOT_EXECUTABLE = Rule(
 UNREADABLE = Rule(
     name="unreadable",
     severity=Severity.ERROR,
-    summary="Lambda's user, who owns no file of a layer, may not read the file",
-    remedy="chmod 644 it (755 if it is to be run) before it is zipped.",
+    summary="Lambda's user, who owns no file of a layer, may not read the file or folder",
+    remedy="chmod 644 it (755 if it is to be run, or a folder) before it is zipped.",
 )
 SETUID = Rule(
     name="setuid",
@@ -50,7 +50,7 @@ ABSOLUTE_SYMLINK = Rule(
 SYMLINK_LEAVES = Rule(
     name="symlink-leaves-layer",
     severity=Severity.ERROR,
-    summary="a symbolic link leads out of the layer",
+    summary="a symbolic link leads out of the layer, or in a circle",
     remedy="Put the file itself into the layer.",
 )
 DANGLING_SYMLINK = Rule(
@@ -90,6 +90,7 @@ RULES = (
 )  # fmt: skip
 
 _BOOTSTRAP = "bootstrap"
+_ENTERED = stat.S_IROTH | stat.S_IXOTH  # https://docs.aws.amazon.com/lambda/latest/dg/troubleshooting-deployment.html
 _RUN_BY_OTHERS = ("bin/", "sbin/", "extensions/")  # /opt/extensions: programs that Lambda itself starts
 
 
@@ -102,6 +103,9 @@ def check(scene: Scene) -> Iterator[Finding]:
             problem = _start_problem(scene, file)
             if problem:
                 yield SCRIPT_INTERPRETER.finding(file.path, problem)
+    for path, mode in scene.layer.folders.items():
+        if mode & _ENTERED != _ENTERED:
+            yield UNREADABLE.finding(path, f"has mode {mode:04o}, so Lambda cannot look into the folder")
     yield from _bootstrap(scene)
 
 
@@ -121,7 +125,8 @@ def _link(scene: Scene, file: LayerFile) -> Iterator[Finding]:
     link = file.link or ""
     real = scene.mounted.real(file.path)
     if real is None:
-        yield SYMLINK_LEAVES.finding(file.path, f"leads to {link}, out of the layer")
+        where = "in a circle" if scene.mounted.runs_in_a_circle(file.path) else "out of the layer"
+        yield SYMLINK_LEAVES.finding(file.path, f"leads to {link}, {where}")
         return
     if link.startswith("/"):
         yield ABSOLUTE_SYMLINK.finding(file.path, f"names {link}")
@@ -132,8 +137,10 @@ def _link(scene: Scene, file: LayerFile) -> Iterator[Finding]:
 def _bootstrap(scene: Scene) -> Iterator[Finding]:
     file = scene.mounted.find(_BOOTSTRAP)
     if file is None:
-        if isinstance(scene.layer.manifest, RuntimeManifest):
-            yield BOOTSTRAP_MISSING.finding(_BOOTSTRAP, "is not there, and without it Lambda starts nothing")
+        inside = _zipped_with_its_folder(scene.layer)
+        if inside or isinstance(scene.layer.manifest, RuntimeManifest):
+            where = f": it lies at {inside}" if inside else ", and without it Lambda starts nothing"
+            yield BOOTSTRAP_MISSING.finding(_BOOTSTRAP, f"is not there{where}")
         return
     if not scene.is_seen(file.path):
         return
@@ -144,6 +151,13 @@ def _bootstrap(scene: Scene) -> Iterator[Finding]:
     problem = _start_problem(scene, file)
     if problem:
         yield BOOTSTRAP_INTERPRETER.finding(file.path, problem)
+
+
+def _zipped_with_its_folder(layer: LayerContent) -> str:
+    """Return where the bootstrap lies if all is in one folder, which was zipped instead of what it holds; "" if not."""
+    tops = {path.partition("/")[0] for path in layer.files}
+    inside = posixpath.join(*tops, _BOOTSTRAP) if len(tops) == 1 else ""
+    return inside if inside in layer.files and layer.files[inside].is_program else ""
 
 
 def _start_problem(scene: Scene, file: LayerFile) -> str:

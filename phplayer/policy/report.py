@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from phplayer.policy import RULES
+
 SCHEMA_FILE = Path(__file__).resolve().parent / "verify.schema.json"
 
 
@@ -72,8 +74,9 @@ class VerifyDocument(_Struct, frozen=True, kw_only=True):
 
 
 def schema() -> str:
-    """Return the JSON schema of the document, as it is generated from the types above."""
+    """Return the JSON schema of the document: the types above, and the names of all rules."""
     (reference,), components = msgspec.json.schema_components((VerifyDocument,), ref_template="#/$defs/{name}")
+    components["FindingDocument"]["properties"]["name"]["enum"] = [rule.name for rule in RULES]
     document: dict[str, Any] = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "phplayer verify --json",

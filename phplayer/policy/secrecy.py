@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from phplayer.layer import RuntimeManifest
 from phplayer.policy.findings import Rule, Severity
+from phplayer.policy.traces import DISTRIBUTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from phplayer.policy.content import LayerContent
     from phplayer.policy.findings import Finding
     from phplayer.policy.scene import Scene
 
@@ -51,6 +54,7 @@ _SECRET_PATH = re.compile(r"(^|/)\.(aws/credentials|ssh/[^/]+|docker/config\.jso
 def check(scene: Scene) -> Iterator[Finding]:
     """Find secrets and traces of the build machine."""
     repositories: set[str] = set()
+    taken = _taken_from_the_distribution(scene.layer)
     for file in scene.layer.files.values():
         for secret in file.secrets:
             yield _OF_KIND[secret.kind].finding(file.path, f"holds {secret.shown}")
@@ -62,5 +66,12 @@ def check(scene: Scene) -> Iterator[Finding]:
                 yield SECRET_FILE.finding(repository, "is a Git repository with all its history")
         elif _SECRET_NAME.fullmatch(file.name) or _SECRET_PATH.search(file.path):
             yield SECRET_FILE.finding(file.path, "is a file that holds secrets")
-        if file.build_paths:
-            yield BUILD_PATH.finding(file.path, f"names {', '.join(file.build_paths)}")
+        paths = [path for path in file.build_paths if file.path not in taken or not path.startswith(DISTRIBUTIONS)]
+        if paths:
+            yield BUILD_PATH.finding(file.path, f"names {', '.join(paths)}")
+
+
+def _taken_from_the_distribution(layer: LayerContent) -> frozenset[str]:
+    """Return the libraries of a layer of ours that are the distribution's: its build machines are no secret of ours."""
+    libraries = layer.manifest.libraries if isinstance(layer.manifest, RuntimeManifest) else ()
+    return frozenset(f"lib/{library.soname}" for library in libraries)

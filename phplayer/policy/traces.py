@@ -23,7 +23,13 @@ _BUILD_PATHS = {
     b"/builds/": re.compile(rb"/builds/[\w.-]+/" + _PATH + rb"+"),
     b"/github/workspace": re.compile(rb"/github/workspace" + _PATH + rb"*"),
     b"/codebuild/": re.compile(rb"/codebuild/" + _PATH + rb"+"),
+    # Last, for of a file's paths only some are told, and these say least of who built it.
+    b"/builddir/": re.compile(rb"/builddir/" + _PATH + rb"+"),
+    b"/build/": re.compile(rb"/build/[\w.+-]+/" + _PATH + rb"+"),
 }
+DISTRIBUTIONS = ("/builddir/", "/build/")
+"""Where distributions build their packages: Fedora's mock and Debian's sbuild."""
+
 _BEFORE_A_PATH = re.compile(rb"[\w.+@~/}-]")  # a path that begins earlier is another one
 _SHOWN = 3  # samples of build paths
 _LONGEST = 200  # bytes of one
@@ -32,9 +38,12 @@ _KEY_ID = re.compile(rb"A[KS]IA[A-Z0-9]{16}(?![A-Z0-9])")
 _KEY_LETTERS = 7  # different characters that a key identifier has at the least; placeholders have fewer
 _SECRET = re.compile(rb"(?<![A-Za-z0-9/+=])[A-Za-z0-9/+]{40}(?![A-Za-z0-9/+=])")
 _SECRET_LETTERS = 16
+_NAMED_SECRET = re.compile(
+    rb"aws_secret_access_key[\"']?\s*(?:=>|[:=])\s*[\"']?(?P<secret>[A-Za-z0-9/+]{40})(?![A-Za-z0-9/+=])", re.IGNORECASE
+)
 _NEARBY = 600  # bytes on either side of a key identifier in which its secret is looked for
 _PRIVATE_KEY = re.compile(
-    rb"-----BEGIN (?P<kind>(?:[A-Z0-9]+ ){0,3})PRIVATE KEY-----"
+    rb"-----BEGIN (?P<kind>(?:[A-Z0-9]+ ){0,3})PRIVATE KEY(?: BLOCK)?-----"
     rb"(?:\\[rn]|[\s\"'.+])*(?:[A-Za-z-]+: [^\n]*\n)*\s*[A-Za-z0-9+/=]{40}"
 )
 
@@ -76,6 +85,10 @@ def secrets(data: Buffer, *, binary: bool = False) -> tuple[Secret, ...]:
                 name = match[0].decode()
                 beside = " beside a secret key" if _has_secret_nearby(data, match) else ""
                 found[Secret(kind="aws", shown=f"{name[:8]}...{beside}")] = None
+    for word in () if found else (b"aws_secret_access_key", b"AWS_SECRET_ACCESS_KEY"):
+        for match in _matches(data, word, _NAMED_SECRET):
+            if len(set(match["secret"])) >= _SECRET_LETTERS and b"EXAMPLE" not in match["secret"]:
+                found[Secret(kind="aws", shown="a secret access key")] = None
     for match in () if binary else _matches(data, b"-----BEGIN ", _PRIVATE_KEY):
         found[Secret(kind="private-key", shown=f"{match['kind'].decode()}PRIVATE KEY")] = None
     return tuple(found)

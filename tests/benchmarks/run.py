@@ -27,6 +27,7 @@ def main() -> None:
         bench("bootstrap", "--layer-tree", built.tree, "--vendor", guzzle.guzzle_vendor(conftest.WORK / "guzzle"))
         bench("opcache", "--layer-tree", built.tree, "--cache", conftest.WORK / "guzzle")
         bench("emulator", "--layer-tree", built.tree)
+        bench("libcurl", "--layer-tree", built.tree)
     bench("build")
     bench("rebuild")
     bench("publish")

@@ -123,6 +123,21 @@ def test_another_php_ini_packs_again_without_compiling(built: Built, phplayer: P
         assert b'memory_limit = "123M"' in archive.read("etc/php/conf.d/50-project.ini")
 
 
+def test_a_layer_that_must_not_be_published_is_made_only_where_that_is_allowed(
+    built: Built, phplayer: Phplayer, tmp_path: Path
+) -> None:
+    key = "AKIA" + "Q3EGRIGHT7XZ5MNW"
+    (tmp_path / "phplayer.toml").write_text(f'[php]\nini = {{ user_agent = "{key}" }}\n')
+    refused = phplayer("build", cwd=tmp_path, check=False)
+    assert refused.returncode == 6, refused.stderr
+    assert "is not fit for live Lambda: 1 error (aws-credentials)." in refused.stderr
+    assert "etc/php/conf.d/50-project.ini holds AKIAQ3EG..." in refused.stderr
+    assert key not in refused.stderr
+    assert not list(tmp_path.glob("dist/*/*.zip"))
+    phplayer("build", "--allow", refused.stderr.rpartition("--allow ")[2].strip().rstrip("."), cwd=tmp_path)
+    assert list(tmp_path.glob("dist/*/runtime.zip"))
+
+
 def test_a_broken_archive_in_dist_is_made_again(built: Built, phplayer: Phplayer, tmp_path: Path) -> None:
     project = tmp_path / "project"
     shutil.copytree(built.dist.parents[1], project)

@@ -353,3 +353,7 @@ def test_an_archive_that_lambda_would_not_run_is_refused_before_anything_is_sent
     assert "is not fit for live Lambda" in done.stderr
     assert "--allow" in done.stderr
     assert {call.service for call in faults.seen} == {"sts"}
+    told = done.stderr.rpartition("To overrule: ")[2].strip().rstrip(".").split()
+    assert set(told[::2]) == {"--allow"}
+    phplayer(*command, *told, cwd=project, env=environment)
+    assert "lambda" in {call.service for call in faults.seen}

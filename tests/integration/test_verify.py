@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
@@ -67,6 +68,11 @@ def test_the_schema_that_ships_is_that_of_the_document() -> None:
     assert report.SCHEMA_FILE.read_text(encoding="utf-8") == report.schema(), (
         "write it anew: python -c 'from phplayer.policy import report; report.SCHEMA_FILE.write_text(report.schema())'"
     )
+
+
+def test_the_schema_names_every_finding(phplayer: Phplayer) -> None:
+    schema: Any = _schema(phplayer)
+    assert schema["$defs"]["FindingDocument"]["properties"]["name"]["enum"] == [rule.name for rule in RULES]
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,12 @@ def _named(findings: list[dict[str, Any]], name: str) -> set[str]:
     return {finding["file"] for finding in findings if finding["name"] == name}
 
 
+def _naming(layer: Path, word: bytes) -> set[str]:
+    """Return the files in which these bytes stand."""
+    paths = (path for path in layer.rglob("*") if path.is_file() and not path.is_symlink())
+    return {path.relative_to(layer).as_posix() for path in paths if word in path.read_bytes()}
+
+
 @pytest.fixture
 def amazon_linux(tmp_path: Path) -> Path:
     return _as_layer(AMAZON_LINUX, tmp_path)
@@ -80,7 +86,10 @@ def test_what_amazon_linux_built_needs_nothing_but_one_library(phplayer: Phplaye
     assert {"lib/libcrypto.so.3", "lib/libcurl.so.4", "lib/libssl.so.3", "lib/libxml2.so.2"} <= _named(
         findings, "shadowed-library"
     )
-    assert {finding["name"] for finding in findings} == {"missing-library", "shadowed-library"}
+    # What the distribution compiled names the folder of its build machine, as strings shows too.
+    assert _named(findings, "build-path") == _naming(amazon_linux, b"/builddir/build/")
+    assert "bin/php" in _named(findings, "build-path")
+    assert {finding["name"] for finding in findings} == {"missing-library", "shadowed-library", "build-path"}
     code, _ = _findings(phplayer, amazon_linux, "--allow", "missing-library")
     assert code == 0
 

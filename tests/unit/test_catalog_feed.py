@@ -109,6 +109,15 @@ def test_known_releases_add_nothing(url: str, path: Path) -> None:
     assert catalog.load().releases == OWN.releases
 
 
+def test_a_feed_that_lags_behind_makes_no_branch_older(url: str, path: Path) -> None:
+    Feed.answers["8.4"] = answer("8.4.1")
+    learned = feed.update(feed=url, today=TODAY, path=path)
+    assert [item.new for item in learned if item.version.branch == "8.4"] == [True]
+    known = catalog.load()
+    assert known.release("8.4") == OWN.release("8.4")
+    assert known.release("8.4.1").sha256 == SHA, "what is told to be new can be built"
+
+
 def test_a_feed_may_have_moved(url: str, path: Path) -> None:
     assert feed.update(feed=f"{url}/moved", today=TODAY, path=path)
     assert catalog.load().release("8.4").sha256 == SHA

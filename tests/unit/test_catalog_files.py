@@ -178,5 +178,13 @@ def test_what_is_not_toml_is_refused_with_its_line(change: Change) -> None:
     assert "line" in said
 
 
+def test_only_for_the_users_own_file_another_remedy_than_installing_again_is_told(tmp_path: Path) -> None:
+    for name, remedy in ((files.USER_FILE, "Make it readable"), ("php.toml", "Install phplayer again")):
+        (tmp_path / name).mkdir()
+        with pytest.raises(PhplayerError, match="cannot be read: Is a directory") as caught:
+            files.read(tmp_path / name, files.UserFile)
+        assert caught.value.remedy.startswith(remedy)
+
+
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     assert str(tmp_path / "php.toml") in refused(tmp_path)

@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from phplayer import elf, elf_versions
-from phplayer.elf_image import Image, NotElfError
+from phplayer.elf_image import PT_GNU_STACK, Image, NotElfError
 from phplayer.elf_versions import Need
 from tests import binaries
 
@@ -133,6 +133,14 @@ def test_what_is_demanded_of_the_machine_is_read(made: Path) -> None:
     assert elf.read(made / "libdebug.so.1").debug > 0
     # A program has its own copy of stdout, which it defines at the version of glibc's.
     assert {"fprintf", "stdout"} <= {name for names in elf.read(made / "program").symbols.values() for name in names}
+
+
+def test_a_library_that_says_nothing_of_the_stack_makes_it_executable(made: Path) -> None:
+    for name, becomes in {"libv.so.1": True, "program": False, "static": False}.items():
+        data = (made / name).read_bytes()
+        silent = data.replace(PT_GNU_STACK.to_bytes(4, "little") + b"\6\0\0\0", bytes(4) + b"\6\0\0\0", 1)
+        assert silent != data
+        assert elf.parse(silent, made / name).executable_stack is becomes, name
 
 
 def without_sections(data: bytes) -> bytes:

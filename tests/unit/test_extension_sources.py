@@ -41,6 +41,16 @@ def test_files_are_relative_to_where_the_option_is_given(tmp_path: Path) -> None
     }
 
 
+def test_a_file_may_be_given_as_a_url_or_below_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    file = archived(tmp_path / "an event.tgz", "config.m4")
+    given = ["a=~/an event.tgz", f"b=file://{tmp_path}/an%20event.tgz", "c=FTP://example.org/x.tgz"]
+    places = extension_sources.split(given, relative_to=tmp_path / "elsewhere")
+    assert places.pop("c") == "FTP://example.org/x.tgz", "what is no file does not become one"
+    found = extension_sources.parse({**places, "d": "~/an event.tgz"}, relative_to=tmp_path / "elsewhere")
+    assert {name: source.file for name, source in found.items()} == {"a": file, "b": file, "d": file}
+
+
 def test_a_url_is_pinned_and_a_file_is_what_it_is_now(tmp_path: Path) -> None:
     file = archived(tmp_path / "event.tgz", "package.xml", "event-3.1.4/config.m4")
     found = extension_sources.parse(
@@ -60,7 +70,13 @@ def test_a_url_is_pinned_and_a_file_is_what_it_is_now(tmp_path: Path) -> None:
         ("https://me:secret@example.org/x.tgz", "The source https://example.org/x.tgz of"),
         ("ftp://example.org/x.tgz@" + SHA, "cannot fetch ftp:// sources"),
         ("nowhere.tgz", "There is no file"),
+        ("~nobody-of-that-name/x.tgz", "There is no file"),
         ("https://example.org/x.tgz@1234", "has no SHA-256 that could be checked"),
+        ("HTTPS://example.org/x.tgz", "has no SHA-256 that could be checked"),
+        (f"https://[example.org/x.tgz@{SHA}", "is no URL"),
+        (f"https://example.org:99999/x.tgz@{SHA}", "is no URL"),
+        (f"https:///x.tgz@{SHA}", "is no URL"),
+        ("file:///nowhere.tgz", "There is no file /nowhere.tgz"),
         ("", "is not said"),
     ],
 )

@@ -8,11 +8,12 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from phplayer import catalog, elf, policy
 from phplayer.errors import UsageError
-from phplayer.layer import encode_manifest
+from phplayer.layer import LibraryRecord, encode_manifest
 from phplayer.policy import RULES, Finding, content, policies
 from phplayer.policy.content import LayerContent, LayerFile
 from phplayer.policy.policies import Policy
@@ -368,16 +369,53 @@ def test_of_a_file_that_another_layer_hides_only_that_is_told(tree: Path, tmp_pa
         ("pem.php", f"$begin = '{PEM_BEGIN}'; // and no key"),
         ("public.pem", "-----BEGIN PUBLIC KEY-----\n" + "MIIEowIBAAKCAQEA" * 4),
         (".env.example", "SECRET="),
+        ("example.yml", "aws_secret_access_key = wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"),
+        ("digest.yml", f"aws_secret_access_key: {'ab12' * 16}"),
+        (
+            "code.php",
+            "<?php $secret = getenv('AWS_SECRET_ACCESS_KEY'); // from the environment of the function, always",
+        ),
         ("vendor/a/README.md", "cd /home/jane/project"),
         ("etc/php/other.txt", "extension=absent"),
         ("etc/php/conf.d/y.ini", ';extension=absent\nextension="thing.so"\nopcache.enable=1\n'),
         ("etc/php/conf.d/z.ini", "extension_dir=/var/task/ext\nextension=mine\n"),
-        ("notes.txt", "see http://example.org/home/jane/x and /tmp/.X11-unix/X0"),
+        ("notes.txt", "see http://example.org/home/jane/x, /build/x and /tmp/.X11-unix/X0"),
     ],
 )
 def test_what_only_looks_like_a_flaw_is_none(tree: Path, path: str, text: str) -> None:
     _write(tree / path, text)
     assert examine(tree) == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("AWS_SECRET_ACCESS_KEY={}\n", "a secret access key"),
+        ("<?php return ['aws_secret_access_key' => '{}'];", "a secret access key"),
+        ('{{"aws_secret_access_key": "{}"}}', "a secret access key"),
+        ("-----BEGIN " + "PGP PRIVATE KEY BLOCK-----\nVersion: 2\n\n{}", "PGP PRIVATE KEY"),
+    ],
+)
+def test_secrets_are_found_in_each_form(tree: Path, text: str, shown: str) -> None:
+    _write(tree / "settings", text.format("wJalrXUtnFEMI7K7MDENG/bPxRfiCYzz1pleK3y0"))
+    assert [f"{finding.file} {finding.message}" for finding in examine(tree)] == [f"settings holds {shown}"]
+
+
+def test_a_folder_that_lambdas_user_may_not_enter_is_unreadable(tree: Path) -> None:
+    (tree / "etc" / "php").chmod(0o750)
+    assert [(finding.name, f"{finding.file} {finding.message}") for finding in examine(tree)] == [
+        ("unreadable", "etc/php has mode 0750, so Lambda cannot look into the folder")
+    ]
+
+
+def test_a_layer_whose_folder_was_zipped_with_it_has_no_bootstrap(tree: Path, tmp_path: Path) -> None:
+    outer = tmp_path / "outer"
+    outer.mkdir()
+    tree.rename(outer / "php")
+    (finding,) = (finding for finding in examine(outer) if finding.file == "bootstrap")
+    assert (finding.name, finding.message) == ("bootstrap-missing", "is not there: it lies at php/bootstrap")
+    (outer / "README").write_text("Several things, of which one has a bootstrap.")
+    assert not [finding for finding in examine(outer) if finding.file == "bootstrap"]
 
 
 @pytest.mark.parametrize(
@@ -410,6 +448,24 @@ def test_a_bootstrap_that_is_a_link_leads_to_what_can_be_started(tree: Path) -> 
     assert finding.message == "leads to lib/start, which has mode 0644"
 
 
+@pytest.mark.parametrize("folder", ["/builddir/build/BUILD/php-8", "/build/reproducible-path/php"])
+def test_a_distributions_path_is_a_trace_where_the_library_is_not_taken_from_it(tree: Path, folder: str) -> None:
+    def code(path: str) -> str:
+        return f'const char *where(void) {{ return "{path}"; }}'
+
+    def found() -> list[str]:
+        return [f"{finding.name}: {finding.file} {finding.message}" for finding in examine(tree)]
+
+    library = binaries.library(tree / "lib" / "libt.so.1", code(f"{folder}/a.c"))
+    assert found() == [f"build-path: lib/libt.so.1 names {folder}/a.c"]
+    taken = LibraryRecord(soname="libt.so.1", package="t", version="1")
+    manifest = msgspec.structs.replace(layers.runtime_manifest(architecture=HERE), libraries=(taken,))
+    (tree / "phplayer.json").write_bytes(encode_manifest(manifest))
+    assert found() == []
+    binaries.library(library, code("/home/jane/t/a.c"))
+    assert found() == ["build-path: lib/libt.so.1 names /home/jane/t/a.c"]
+
+
 def test_a_vendor_layer_needs_no_bootstrap_and_sees_the_runtime_layer(tree: Path, tmp_path: Path) -> None:
     vendor = tmp_path / "vendor-layer"
     _write(vendor / "vendor" / "autoload.php", "<?php\n")
@@ -430,7 +486,10 @@ def test_a_link_within_the_layer_is_followed_to_its_file(tree: Path) -> None:
 def test_a_link_in_a_circle_leads_nowhere(tree: Path) -> None:
     (tree / "a").symlink_to("b")
     (tree / "b").symlink_to("a")
-    assert {finding.name for finding in examine(tree)} == {"symlink-leaves-layer"}
+    assert {(finding.name, finding.message) for finding in examine(tree)} == {
+        ("symlink-leaves-layer", "leads to a, in a circle"),
+        ("symlink-leaves-layer", "leads to b, in a circle"),
+    }
 
 
 def test_an_extension_finds_what_its_program_has_loaded_and_searches_where_that_does(tree: Path) -> None:

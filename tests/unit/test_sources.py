@@ -24,8 +24,15 @@ class Mirror(Handler):
     cuts: ClassVar[list[int]] = []  # bytes after which a response breaks off, one for each
     ranges: ClassVar[bool] = True
     asked: ClassVar[list[str]] = []
+    moved: ClassVar[str] = ""  # where /moved/ leads to
 
     def get(self) -> None:
+        if self.path.startswith("/moved/"):
+            self.send_response(302)
+            self.send_header("Location", self.moved)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
         wanted = self.headers.get("Range", "")
         self.asked.append(wanted)
         start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted and self.ranges else 0
@@ -119,6 +126,28 @@ def test_no_network_names_every_reason(mirror: str) -> None:
         fetch(release("http://127.0.0.1:1/php.tar.xz"))
     assert "cannot connect" in caught.value.details[0]
     assert "Debian archive" in caught.value.details[1]
+
+
+@pytest.mark.parametrize(
+    ("moved", "said"),
+    [
+        ("/moved/again", "Exceeded maximum allowed redirects"),
+        ("ftp://127.0.0.1/php.tar.xz", "unsupported protocol 'ftp://'"),
+        ("http://127.0.0.1:1/php.tar.xz", "cannot connect"),
+    ],
+)
+def test_a_mirror_that_moved_to_nowhere_is_left(mirror: str, moved: str, said: str) -> None:
+    Mirror.moved = moved
+    there = mirror.replace("/php", "/moved/php")
+    with pytest.raises(EnvironmentMissingError) as caught:
+        fetch(release(there))
+    assert said in caught.value.details[0]
+    assert fetch(release(there, mirror)).read_bytes() == CONTENT
+
+
+def test_a_mirror_that_moved_is_followed(mirror: str) -> None:
+    Mirror.moved = "/php.tar.xz"
+    assert fetch(release(mirror.replace("/php", "/moved/php"))).read_bytes() == CONTENT
 
 
 def test_a_mirror_that_does_not_end_is_left(mirror: str, monkeypatch: pytest.MonkeyPatch) -> None:

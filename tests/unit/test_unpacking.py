@@ -242,7 +242,7 @@ def test_a_sound_archive_is_unpacked_as_lambda_does(tmp_path: Path) -> None:
         }
         assert modes == {"php": 0o755, "README": 0o644, "readme": 0o644, "suid": 0o755, "secret": 0o600}
         assert unpacked.modes == {
-            "bin/php": 0o755, "README": 0o644, "readme": 0o644, "suid": 0o4755, "secret": 0o200
+            "bin": 0o755, "bin/php": 0o755, "README": 0o644, "readme": 0o644, "suid": 0o4755, "secret": 0o200
         }  # fmt: skip
         assert str((folder / "lib64").readlink()) == "lib"
         assert str((folder / "out").readlink()) == "/etc/passwd"

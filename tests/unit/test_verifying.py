@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import zipfile
 from pathlib import Path
 
@@ -69,6 +71,30 @@ def test_a_zip_and_the_folder_that_it_was_made_of_have_the_same_findings(tree: P
     assert not list((tmp_path / "cache" / "work").iterdir())
 
 
+def test_folders_of_a_zip_have_the_modes_that_it_tells(tree: Path, tmp_path: Path) -> None:
+    packed = tmp_path / "layer.zip"
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name, mode in {"etc/php": 0o700, "lib": 0o755}.items():
+            folder = zipfile.ZipInfo(f"{name}/")
+            folder.create_system, folder.external_attr = 3, (stat.S_IFDIR | mode) << 16
+            archive.writestr(folder, "")
+            archive.writestr(f"{name}/file", "x")
+    previous = os.umask(0o077)  # which is nothing of the archive's
+    try:
+        found = verify(packed).findings
+    finally:
+        os.umask(previous)
+    assert [(finding.name, finding.file) for finding in found if "folder" in finding.message] == [
+        ("unreadable", "etc/php")
+    ]
+
+
+def test_no_name_is_not_this_folder(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tree)
+    with pytest.raises(UsageError, match="The name of a layer is empty"):
+        verifying.verify("", target=TARGET, aws=_no_aws)
+
+
 def test_other_layers_count(tree: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.mkdir()
@@ -100,6 +126,7 @@ def test_findings_are_summed_up_by_rule(tree: Path) -> None:
         (lambda path: path, "There is no "),
         (lambda path: path.write_text("x"), "is not a zip"),
         (lambda path: zipfile.ZipFile(path, "w").close(), "holds no file"),
+        (lambda path: path.mkdir(), "holds no file"),
     ],
 )
 def test_what_cannot_be_verified_is_said(tmp_path: Path, make: object, words: str) -> None:
