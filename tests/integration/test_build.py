@@ -250,6 +250,12 @@ def test_the_bill_of_materials_is_in_the_layers_and_beside_them(built: Built) ->
         assert compiled[source.name]["licenses"], "what was compiled has its licence"
     mended = {issue["id"] for patch in compiled["curl"]["pedigree"]["patches"] for issue in patch.get("resolves", ())}
     assert mended, "and the vulnerabilities that patches mend"
+    packages = {library.package for library in manifest.libraries if not library.soname.endswith(".a")}
+    assert packages
+    assert any(compiled[package].get("licenses") for package in packages), "what the distribution's packages say"
+    assert [each["name"] for each in listed if each["type"] == "operating-system"] == [
+        manifest.distribution.partition("-")[0]
+    ]
 
 
 def test_sha256sum_finds_the_archives_as_they_were_built(built: Built) -> None:
