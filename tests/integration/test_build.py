@@ -213,8 +213,8 @@ def test_a_layer_over_its_budget_is_named_part_by_part_and_not_put_in_its_place(
     refused = phplayer("build", "--max-size", "1 MB", cwd=project, env=environment, check=False)
     assert refused.returncode == 5, refused.stderr
     assert refused.stdout == ""
-    assert re.search(r"layer is \d+\.\d\d MB zipped, over its budget of 1\.00 MB", refused.stderr)
-    assert len(re.findall(r"^ +\d+\.\d\d MB .* %  ", refused.stderr, re.MULTILINE)) == 10
+    assert re.search(r"layer is \d+\.\d\d MB zipped, [\d,]+ bytes over its budget of 1\.00 MB", refused.stderr)
+    assert len(re.findall(r"^ +\d+\.\d\d [Mk]B .* %  ", refused.stderr, re.MULTILINE)) == 10
     assert "PHP php" in refused.stderr
     (waiting,) = (project / "dist").glob("*/*.zip")
     assert waiting.name == "runtime.over-budget.zip"
