@@ -33,6 +33,7 @@ _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://cyclonedx.org/phplayer")
 _DEB = "deb"
 _PURL_TYPES = {"apt": _DEB, "dnf": "rpm"}  # package manager -> type of its packages' purls
 _RPM_ARCHITECTURES = {"arm64": "aarch64"}  # where rpm's name is not Lambda's
+_NO_PURL = "distribution"  # stands for the type where the distribution is not known
 _CVE = re.compile(r"CVE-\d{4}-\d{4,}")
 _PHP = "php"
 _REBUILT = re.compile(r"\+b\d+$")  # ends the version of a package that was compiled again from the same source
@@ -83,7 +84,7 @@ def _runtime(manifest: RuntimeManifest) -> Iterator[Component]:
     packages: dict[tuple[str, str], list[LibraryRecord]] = {}
     for record in manifest.libraries:
         if not (record.package in own and record.soname.endswith(_STATIC)):
-            packages.setdefault((record.package, record.version), []).append(record)
+            packages.setdefault((record.package, _version(record, manifest)), []).append(record)
     for (name, version), records in sorted(packages.items()):
         yield _from_distribution(name, version, records, manifest)
     if packages and manifest.distribution:
@@ -160,25 +161,30 @@ def _from_distribution(
     from packageurl import PackageURL
 
     distribution = manifest.distribution.partition("-")[0]
-    base = catalog.load().base_of(distribution)
-    kind = _PURL_TYPES.get(base.manager if base else "", "distribution")
-    is_deb = kind == _DEB
-    version = _REBUILT.sub("", version) if is_deb else version
-    qualifiers = {"distro": manifest.distribution, "arch": "source" if is_deb else _rpm_architecture(manifest)}
+    kind = _kind(manifest)
+    architecture = "source" if kind == _DEB else _RPM_ARCHITECTURES.get(manifest.architecture, manifest.architecture)
+    qualifiers = {"distro": manifest.distribution, "arch": architecture}
     names = dict.fromkeys(license_ for record in records for license_ in record.license)
     return _component(
         "library",
         name,
         version,
         ref=f"{kind}:{name}@{version}",
-        purl=PackageURL(kind, distribution, name, version, qualifiers) if base and version else None,
+        purl=PackageURL(kind, distribution, name, version, qualifiers) if kind != _NO_PURL and version else None,
         licenses=sbom_licenses.of_debian(tuple(names)),
         facts={"file": [record.soname for record in records]},
     )
 
 
-def _rpm_architecture(manifest: RuntimeManifest) -> str:
-    return _RPM_ARCHITECTURES.get(manifest.architecture, manifest.architecture)
+def _kind(manifest: RuntimeManifest) -> str:
+    """Return the purl type of the distribution's packages."""
+    base = catalog.load().base_of(manifest.distribution.partition("-")[0])
+    return _PURL_TYPES[base.manager] if base is not None else _NO_PURL
+
+
+def _version(record: LibraryRecord, manifest: RuntimeManifest) -> str:
+    """Return the version of the source: packages that were compiled again from it are one."""
+    return _REBUILT.sub("", record.version) if _kind(manifest) == _DEB else record.version
 
 
 def _distribution(id_and_version: str) -> Component:

@@ -131,6 +131,10 @@ def test_libraries_name_the_package_of_the_distribution() -> None:
 def test_the_source_package_has_the_version_of_the_source() -> None:
     """What was compiled again from the same source ends in "+bN", a version that no advisory names."""
     assert components(runtime())["bzip2"]["purl"] == "pkg:deb/debian/bzip2@1.0.8-5?arch=source&distro=debian-12"
+    twice = [LibraryRecord(soname=name, package="a", version=version) for name, version in (("x", "1"), ("y", "1+b2"))]
+    manifest = msgspec.structs.replace(runtime(), libraries=tuple(twice))
+    assert [each["value"] for each in components(manifest)["a"]["properties"]] == ["x", "y"]
+    assert sbom.encode(manifest) == sbom.encode(manifest)
 
 
 def test_scanners_are_told_the_system_of_the_packages() -> None:
