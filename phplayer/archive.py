@@ -56,7 +56,8 @@ def pack(tree: Path, into: Path, *, compression: Compression = Compression.BEST)
     compression would not shorten is stored.
 
     Raises:
-        BuildFailedError: the tree holds something that is neither a file nor a folder, or is larger than a zip can be.
+        BuildFailedError: the tree holds something that is neither a file nor a folder, or whose name is not UTF-8, or
+            is larger than a zip can be.
 
     """
     files = tuple(_files(tree))
@@ -76,7 +77,19 @@ def _files(tree: Path) -> Iterable[Path]:
                 f"{path.relative_to(tree)} is neither a file nor a folder.", remedy="A layer can hold no links."
             )
         if path.is_file():
+            _check_name(path.relative_to(tree))
             yield path
+
+
+def _check_name(path: Path) -> None:
+    """Refuse a name that a zip cannot say: other bytes than UTF-8 are whatever each program takes them for."""
+    try:
+        path.as_posix().encode()
+    except UnicodeEncodeError as error:
+        shown = os.fsencode(path).decode("utf-8", "backslashreplace")
+        raise BuildFailedError(
+            f"The name of {shown} is not UTF-8.", remedy="Rename that file, or leave out the package that has it."
+        ) from error
 
 
 def _compressed(tree: Path, files: Sequence[Path], compression: Compression) -> Iterable[_Packed]:

@@ -115,6 +115,7 @@ def _source(recipe: Recipe, runtime: Runtime) -> SourceRecord:
         return msgspec.structs.replace(
             record,
             license=library.license,
+            cpe=library.cpe,
             patches=library.patch_names,
             patches_from=patched.partition(".debian.tar")[0],
         )

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 SETTINGS = {"runtime": "layer.max_size", "vendor": "layer.max_vendor_size"}
 """The setting that limits each kind of layer."""
 
+_MEGABYTE = 1_000_000  # bytes
 _NAMED = 10  # contributors that a refusal names
 _VENDOR_DEPTH = 2  # vendor/NAME/PACKAGE/...
 _ALONE = {Kind.PHP, Kind.EXTENSION, Kind.LIBRARY}  # kinds of which each file counts for itself
@@ -91,19 +92,19 @@ def _contributor(entry: Entry, content: Content) -> str:
 
 def _refusal(found: LayerArchive, settings: Settings, setting: str, limit: int) -> BuildFailedError:
     content = inspection.read_zip(found.path)
-    lines = [" zipped   unpacked  share  what"]
+    lines = ["  zipped   unpacked  share  what"]
     lines += [
-        f"{_megabytes(each.zipped)} {_megabytes(each.size):>10} {100 * each.zipped / found.size:4.0f} %  {each.name}"
+        f"{_size(each.zipped):>9} {_size(each.size):>10} {100 * each.zipped / found.size:4.0f} %  {each.name}"
         for each in contributors(content)[:_NAMED]
     ]
     return BuildFailedError(
-        f"The {found.kind} layer is {_megabytes(found.size).strip()} zipped, over its budget of "
-        f"{_megabytes(limit).strip()} ({setting}, from {settings.origins[setting]}).",
+        f"The {found.kind} layer is {_size(found.size)} zipped, {found.size - limit:,} bytes over its budget of "
+        f"{_size(limit)} ({setting}, from {settings.origins[setting]}).",
         remedy=f"Leave out what is not needed, or raise {setting}. The archive is kept for a look, not for publishing: "
         f"phplayer inspect {found.path}",
         details=tuple(lines),
     )
 
 
-def _megabytes(size: int) -> str:
-    return f"{size / 1_000_000:5.2f} MB"
+def _size(size: int) -> str:
+    return f"{size / _MEGABYTE:.2f} MB" if size >= _MEGABYTE else f"{size / 1000:.2f} kB"

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, TextIO
 
-from phplayer import cache, extension_sources, resources, sources
+from phplayer import cache, debian_copyright, extension_sources, resources, sources
 from phplayer.errors import BuildFailedError
 from phplayer.events import Noted, PhaseAdvanced, PhaseFinished, PhaseStarted
 from phplayer.layer import LibraryRecord
@@ -71,9 +71,14 @@ class Compiled:
     def library_records(self) -> tuple[LibraryRecord, ...]:
         """Return each shared library with the distribution package it came from."""
         return tuple(
-            LibraryRecord(soname=soname, package=package, version=version)
+            LibraryRecord(soname=soname, package=package, version=version, license=self._licenses_of(package))
             for soname, package, version in self._rows("libraries.tsv")
         )
+
+    def _licenses_of(self, package: str) -> tuple[str, ...]:
+        """Return what the package's copyright file calls its licences, where it is one that can be read."""
+        file = self.licenses / package / "copyright"
+        return debian_copyright.licenses(file.read_text("utf-8", "replace")) if file.is_file() else ()
 
     def extensions(self) -> dict[str, str]:
         """Return what PHP says it has with this part: extension name, as the catalogue writes it, to version."""

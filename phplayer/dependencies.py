@@ -154,15 +154,20 @@ def table(document: Mapping[str, Any], key: str, *, of: str) -> dict[str, Any]:
     return value
 
 
+def _licenses(value: Any) -> tuple[str, ...]:
+    """Return what composer.lock states: one or a list, of which any can be empty."""
+    several = value if isinstance(value, list) else [value or ""]
+    return tuple(str(each) for each in several if each and str(each).strip())
+
+
 def _package(root: Path, entry: dict[str, Any]) -> Package:
     name = entry["name"].lower()
     of = f"{LOCK} ({name})"
-    licence = entry.get("license", ())
     return Package(
         record=PackageRecord(
             name=name,
             version=entry["version"],
-            license=(licence,) if isinstance(licence, str) else tuple(str(item) for item in licence),
+            license=_licenses(entry.get("license")),
         ),
         requires=frozenset(link.lower() for link in table(entry, "require", of=of)),
         provides=frozenset(link.lower() for key in ("provide", "replace") for link in table(entry, key, of=of)),

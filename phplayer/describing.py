@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from phplayer.layer import LayerArchive, Manifest
 
-FORMAT = "4"
+FORMAT = "5"
 """Part of every layer's key: raise it when a layer comes out differently from the same input."""
 
 SUMS = "SHA256SUMS"

@@ -184,11 +184,13 @@ def _doubts(entries: tuple[Entry, ...], size: int) -> Iterator[str]:
     if sum(entry.zipped for entry in entries) > size:
         yield "its entries overlap or claim more bytes than the file has: the sizes are not to be believed"
     names = [entry.path for entry in entries]
-    if len(set(names)) < len(names):
-        yield f"{len(names) - len(set(names))} entries have the name of another"
+    doubled = len(names) - len(set(names))
+    if doubled:
+        yield f"{doubled} {'entry has' if doubled == 1 else 'entries have'} the name of another"
     outside = [name for name in names if name.startswith("/") or "\\" in name or ".." in name.split("/")]
     if outside:
-        yield f"{len(outside)} entries would be unpacked outside of the layer, such as {printable(outside[0])}"
+        number = "1 entry" if len(outside) == 1 else f"{len(outside)} entries"
+        yield f"{number} would be unpacked outside of the layer, such as {printable(outside[0])}"
 
 
 def read_tree(path: Path) -> Content:

@@ -90,6 +90,7 @@ class SourceRecord(_Struct, frozen=True, kw_only=True):
     version: str
     sha256: str
     license: str = ""  # SPDX expression, "" where it is not known
+    cpe: str = ""  # VENDOR:PRODUCT, what the NVD calls it; "" where it is not known
     patches: tuple[str, ...] = ()  # applied to it
     patches_from: str = ""  # Debian's source package that they are from: "curl_8.14.1-2+deb13u5"
 
@@ -100,6 +101,7 @@ class LibraryRecord(_Struct, frozen=True, kw_only=True):
     soname: str
     package: str
     version: str
+    license: tuple[str, ...] = ()  # of the package's files, in the distribution's words; all of them apply
 
 
 class PackageRecord(_Struct, frozen=True, kw_only=True):

@@ -12,14 +12,13 @@ import re
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from phplayer import catalog
+from phplayer import catalog, sbom_licenses
 from phplayer.layer import RuntimeManifest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from cyclonedx.model.component import Component, Pedigree
-    from cyclonedx.model.license import License
     from packageurl import PackageURL
 
     from phplayer.layer import LibraryRecord, Manifest, PackageRecord, SourceRecord, VendorManifest
@@ -33,8 +32,11 @@ BESIDE = {"runtime": "sbom.cdx.json", "vendor": "vendor.sbom.cdx.json"}
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://cyclonedx.org/phplayer")
 _DEB = "deb"
 _PURL_TYPES = {"apt": _DEB, "dnf": "rpm"}  # package manager -> type of its packages' purls
+_RPM_ARCHITECTURES = {"arm64": "aarch64"}  # where rpm's name is not Lambda's
+_NO_PURL = "distribution"  # stands for the type where the distribution is not known
 _CVE = re.compile(r"CVE-\d{4}-\d{4,}")
 _PHP = "php"
+_REBUILT = re.compile(r"\+b\d+$")  # ends the version of a package that was compiled again from the same source
 _STATIC = ".a"  # ends the name of a library that was compiled for the layer and linked into what needs it
 _PROPERTY = "phplayer:"
 
@@ -79,12 +81,14 @@ def _runtime(manifest: RuntimeManifest) -> Iterator[Component]:
     for name, source in sorted(own.items()):
         files = [record.soname for record in manifest.libraries if record.package == name]
         yield _from_source("library", source, files=files)
-    packages: dict[tuple[str, str], list[str]] = {}
+    packages: dict[tuple[str, str], list[LibraryRecord]] = {}
     for record in manifest.libraries:
         if not (record.package in own and record.soname.endswith(_STATIC)):
-            packages.setdefault((record.package, record.version), []).append(record.soname)
-    for (name, version), files in sorted(packages.items()):
-        yield _from_distribution(name, version, files, manifest)
+            packages.setdefault((record.package, _version(record, manifest)), []).append(record)
+    for (name, version), records in sorted(packages.items()):
+        yield _from_distribution(name, version, records, manifest)
+    if packages and manifest.distribution:
+        yield _distribution(manifest.distribution)
 
 
 def _is_library(source: SourceRecord, libraries: Iterable[LibraryRecord]) -> bool:
@@ -104,7 +108,7 @@ def _compiled_php(manifest: RuntimeManifest, source: SourceRecord | None, bundle
         ref=f"{_PHP}@{manifest.php}",
         purl=_generic(_PHP, manifest.php, checksum),
         sha256=checksum,
-        licenses=_licenses((source.license,) if source and source.license else ()),
+        licenses=sbom_licenses.stated(source.license if source is not None else ""),
         cpe=f"cpe:2.3:a:php:php:{manifest.php}:*:*:*:*:*:*:*",
     )
     php.components.update(
@@ -122,7 +126,8 @@ def _from_source(kind: str, source: SourceRecord, *, namespace: str = "", files:
         ref=f"{namespace or 'source'}:{source.name}@{source.version}",
         purl=_generic(source.name, source.version, source.sha256, namespace),
         sha256=source.sha256,
-        licenses=_licenses((source.license,) if source.license else ()),
+        licenses=sbom_licenses.stated(source.license),
+        cpe=f"cpe:2.3:a:{source.cpe}:{source.version}:*:*:*:*:*:*:*" if source.cpe else None,
         pedigree=_pedigree(source) if source.patches else None,
         facts={"file": files},
     )
@@ -149,22 +154,51 @@ def _pedigree(source: SourceRecord) -> Pedigree:
     return Pedigree(patches=patches, notes=f"Patches of Debian's source package {source.patches_from}.")
 
 
-def _from_distribution(name: str, version: str, files: Iterable[str], manifest: RuntimeManifest) -> Component:
+def _from_distribution(
+    name: str, version: str, records: Sequence[LibraryRecord], manifest: RuntimeManifest
+) -> Component:
     """Describe a distribution's package; on Debian the source package, which its advisories name."""
     from packageurl import PackageURL
 
     distribution = manifest.distribution.partition("-")[0]
-    base = catalog.load().base_of(distribution)
-    known = bool(base and version)
-    kind = _PURL_TYPES.get(base.manager if base else "", "distribution")
-    qualifiers = {"distro": manifest.distribution, **({"arch": "source"} if kind == _DEB else {})}
+    kind = _kind(manifest)
+    architecture = "source" if kind == _DEB else _RPM_ARCHITECTURES.get(manifest.architecture, manifest.architecture)
+    qualifiers = {"distro": manifest.distribution, "arch": architecture}
+    names = dict.fromkeys(license_ for record in records for license_ in record.license)
     return _component(
         "library",
         name,
         version,
         ref=f"{kind}:{name}@{version}",
-        purl=PackageURL(kind, distribution, name, version, qualifiers) if known else None,
-        facts={"file": files},
+        purl=PackageURL(kind, distribution, name, version, qualifiers) if kind != _NO_PURL and version else None,
+        licenses=sbom_licenses.of_debian(tuple(names)),
+        facts={"file": [record.soname for record in records]},
+    )
+
+
+def _kind(manifest: RuntimeManifest) -> str:
+    """Return the purl type of the distribution's packages."""
+    base = catalog.load().base_of(manifest.distribution.partition("-")[0])
+    return _PURL_TYPES[base.manager] if base is not None else _NO_PURL
+
+
+def _version(record: LibraryRecord, manifest: RuntimeManifest) -> str:
+    """Return the version of the source: packages that were compiled again from it are one."""
+    return _REBUILT.sub("", record.version) if _kind(manifest) == _DEB else record.version
+
+
+def _distribution(id_and_version: str) -> Component:
+    """Describe the system that the packages are of. Scanners choose their advisories by it."""
+    from cyclonedx.model.component import ComponentScope
+
+    name, _, version = id_and_version.partition("-")
+    return _component(
+        "operating-system",
+        name,
+        version,
+        ref=f"os:{id_and_version}",
+        scope=ComponentScope.EXCLUDED,
+        description="The system whose packages the libraries are of; nothing else of it is in the layer.",
     )
 
 
@@ -188,7 +222,7 @@ def _composer_package(package: PackageRecord) -> Component:
         ref=purl.to_string(),
         group=group,
         purl=purl,
-        licenses=_licenses(package.license),
+        licenses=sbom_licenses.offered(package.license),
     )
 
 
@@ -219,19 +253,3 @@ def _generic(name: str, version: str, sha256: str, namespace: str = "") -> Packa
 
     qualifiers = {"checksum": f"sha256:{sha256}"} if sha256 else None
     return PackageURL("generic", namespace or None, name, version or None, qualifiers)
-
-
-def _licenses(names: tuple[str, ...]) -> tuple[License, ...]:
-    """Return licences as an SPDX expression where they are one (a list is a choice), else by their names."""
-    from cyclonedx.contrib.license.factories import LicenseFactory
-    from cyclonedx.model.license import DisjunctiveLicense, LicenseExpression
-
-    factory = LicenseFactory()
-    if len(names) > 1:
-        made = factory.make_from_string(" OR ".join(names))
-        if isinstance(made, LicenseExpression):
-            return (made,)
-    each = tuple(factory.make_from_string(name) for name in names)
-    if len(each) > 1:  # an expression may only stand alone
-        return tuple(DisjunctiveLicense(name=name) for name in names)
-    return each

@@ -7,7 +7,6 @@ are derived from it.
 from __future__ import annotations
 
 import os
-import re
 import tomllib
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -15,7 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from phplayer import toml_lines
+from phplayer import sizes, toml_lines
 from phplayer.errors import UsageError, check_known, did_you_mean
 
 if TYPE_CHECKING:
@@ -24,18 +23,21 @@ if TYPE_CHECKING:
 FILE_NAME = "phplayer.toml"
 
 _DEFAULT, _COMMAND_LINE = "default", "the command line"
-_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Key:
-    """One setting. ``default`` also fixes its type: str, int, bool, tuple (of str) or dict (of scalars)."""
+    """One setting. ``default`` also fixes its type: str, int, bool, tuple (of str) or dict (of scalars).
+
+    A ``size`` is a str in which a whole number, of bytes, can stand too.
+    """
 
     name: str  # table.key in phplayer.toml
     default: Any
     help: str
     example: str = ""  # shown by `phplayer init` where the default says too little
     one_or_more: bool = False  # of a list of one the brackets can be left out
+    size: bool = False
 
     @property
     def environment(self) -> str:
@@ -70,7 +72,9 @@ KEYS: tuple[Key, ...] = (
     Key(name="build.bootstrap", default="function", help="what events are: function (a handler) or console (commands)"),
     Key(name="build.engine", default="auto", help="where to compile: docker, host, or auto (Docker where it answers)"),
     Key(name="build.base_image", default="", help="image to compile in; empty means the target's own"),
-    Key(name="build.memory", default="", help="memory of a container; empty means no limit", example='"8 GB"'),
+    Key(
+        name="build.memory", default="", size=True, help="memory of a container; empty means no limit", example='"8 GB"'
+    ),
     Key(name="build.cpus", default=0, help="processors of a container; 0 means all"),
     Key(name="build.arch", default=(), one_or_more=True, help="x86_64, arm64 or all; empty means this machine's"),
     Key(name="build.jobs", default=0, help="compilers at once, all builds together; 0 means one per processor"),
@@ -82,13 +86,30 @@ KEYS: tuple[Key, ...] = (
         default="https://www.php.net/releases/index.php",
         help="where `phplayer catalog update` asks for PHP releases",
     ),
-    Key(name="cache.max_size", default="10 GB", help="what the cache may keep after a build; 0 means no limit"),
+    Key(
+        name="cache.max_size",
+        default="10 GB",
+        size=True,
+        help="what the cache may keep after a build; 0 means no limit",
+    ),
     Key(name="layer.name", default="php", help="first part of the layers' names"),
     Key(name="layer.runtime", default="{name}-{php}-{arch}", help="name of the runtime layer"),
     Key(name="layer.vendor", default="{name}-vendor", help="name of the vendor layer"),
     Key(name="layer.compression", default="best", help="how the archives are compressed: fast, best or zopfli"),
-    Key(name="layer.max_size", default="", help="most that a runtime layer may have, zipped", example='"12 MB"'),
-    Key(name="layer.max_vendor_size", default="", help="most that a vendor layer may have, zipped", example='"5 MB"'),
+    Key(
+        name="layer.max_size",
+        default="",
+        size=True,
+        help="most that a runtime layer may have, zipped",
+        example='"12 MB"',
+    ),
+    Key(
+        name="layer.max_vendor_size",
+        default="",
+        size=True,
+        help="most that a vendor layer may have, zipped",
+        example='"5 MB"',
+    ),
     Key(name="composer.bin", default="", help="the Composer to run; empty means the one on PATH"),
     Key(name="composer.scripts", default=False, help="run the project's Composer scripts"),
     Key(name="composer.plugins", default=False, help="run Composer plugins"),
@@ -207,20 +228,20 @@ class Settings:
         return tuple(self.values[name])
 
     def size(self, name: str) -> int:
-        """Return the bytes that a key of type str states: ``10 GB``, ``500M``; ``0`` or nothing for no limit.
+        """Return the bytes that a size states: ``10 GB``, ``500M``, ``12MiB``; ``0`` or nothing for no limit.
 
         Raises:
             UsageError: it states none.
 
         """
         text = self.text(name)
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)B?", text.strip().upper() or "0")
-        if match is None:
+        found = sizes.parse(text.strip() or "0")
+        if found is None:
             raise UsageError(
                 f"{name} is {text!r}, which is no size ({self.origins[name]}).",
-                remedy="Write it as 500 MB or 10 GB, or 0 for no limit.",
+                remedy="Write it as 500 MB, 10 GB or 12 MiB, or 0 for no limit.",
             )
-        return int(float(match[1]) * _UNITS[match[2]])
+        return found
 
     def table(self, name: str) -> Mapping[str, Any]:
         """Return the value of a key that is a table."""
@@ -284,6 +305,8 @@ def _typed(key: Key, value: Any, origin: str) -> Any:
         return (value,) if value else ()
     if wanted is tuple and isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
         return tuple(value)
+    if key.size and type(value) is int and value >= 0:
+        return str(value)
     if wanted is str and isinstance(value, Path):
         return str(value)
     if _fits(value, wanted):

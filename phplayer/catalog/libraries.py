@@ -42,6 +42,7 @@ class LibraryTable(files.Struct, frozen=True, kw_only=True):
 
     archive: str
     license: str
+    cpe: str
     bases: tuple[str, ...]
     needs: tuple[str, ...] = ()
     libraries: tuple[str, ...] = ()
@@ -78,6 +79,7 @@ class Library:
     name: str  # abstract, as extensions have it
     archive: str  # the static library
     license: str  # SPDX expression
+    cpe: str  # VENDOR:PRODUCT in the NVD's names
     bases: tuple[str, ...]  # where it stands for the base's own packages
     needs: tuple[str, ...]  # other libraries that are compiled here
     libraries: tuple[str, ...]  # abstract names of the base's libraries
@@ -157,6 +159,7 @@ def _library(name: str, table: LibraryTable, mirrors: tuple[str, ...]) -> Librar
         name=name,
         archive=table.archive,
         license=table.license,
+        cpe=table.cpe,
         bases=table.bases,
         needs=table.needs,
         libraries=table.libraries,

@@ -88,8 +88,8 @@ def _renderables(console: Console, found: Comparison, limit: int) -> Iterator[An
 def _sizes(found: Comparison) -> Iterator[tuple[str, str, str, str]]:
     old, new = found.old, found.new
     yield "", str(old.path), str(new.path), ""
-    about = "" if old.packed and new.packed else "about "
-    yield "zipped", about + file_size(old.size), about + file_size(new.size), _more(new.size - old.size)
+    before, after = (("" if each.packed else "about ") + file_size(each.size) for each in (old, new))
+    yield "zipped", before, after, _more(new.size - old.size)
     yield "unpacked", file_size(old.unpacked), file_size(new.unpacked), _more(new.unpacked - old.unpacked)
     more = len(new.entries) - len(old.entries)
     yield "files", str(len(old.entries)), str(len(new.entries)), f"{more:+}" if more else ""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from itertools import compress
 from pathlib import Path
+from textwrap import wrap
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -19,11 +20,14 @@ from phplayer.cli.console import Console, file_size
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from phplayer.filetree import Line
     from phplayer.inspection import Content
 
 _BAR = 20  # columns
 _WIDE, _NARROW = 76, 56  # columns of a terminal that has room for the bars, and for the shares
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
+_COLUMNS = (11, 11, 8, _BAR + 3, 1)  # that each takes, with what rich leaves between them
+_GOES_ON = str.maketrans("├└─", "│  ")  # the branches beside the second line of a row
 _PLAIN = str.maketrans("├└│─", "|`|-")
 
 
@@ -85,19 +89,18 @@ def _tree(console: Console, content: Content, depth: int, limit: int) -> Iterato
     root = filetree.build(content.entries, name=printable(content.path.name))
     width = console.out.width if console.out.is_terminal else _WIDE
     shown = [True, True, width >= _NARROW, width >= _WIDE, True]
+    room = width - sum(compress(_COLUMNS, shown)) if console.out.is_terminal else None
     rows = []
     for line in filetree.lines(root, depth=depth, limit=limit):
         share = line.zipped / root.zipped if root.zipped else 0.0
         origin = content.package_of(line.node.path) if line.node is not None and not line.node.children else ""
-        name = f"{line.name}  ({origin})" if origin else line.name
-        name = name if console.draws else name.encode("ascii", "backslashreplace").decode()
         rows.append(
             (
                 file_size(line.zipped).rjust(8),
                 file_size(line.size).rjust(8),
                 f"{100 * share:3.0f} %",
                 _bar(share, ascii_only=not console.draws),
-                (line.guide if console.draws else line.guide.translate(_PLAIN)) + name,
+                _name(line, origin, room, ascii_only=not console.draws),
             )
         )
     about = "" if content.packed else "about "
@@ -106,6 +109,17 @@ def _tree(console: Console, content: Content, depth: int, limit: int) -> Iterato
     yield f"{printable(str(content.path))}: {sizes}, {files}"
     columns = ("  zipped", "unpacked", "share", "", "file")
     yield console.table(*compress(columns, shown), rows=[tuple(compress(row, shown)) for row in rows])
+
+
+def _name(line: Line, origin: str, room: int | None, *, ascii_only: bool) -> str:
+    """Return a name with its branches; where a package takes more room than there is, it stands below the name."""
+    text = f"{line.guide}{line.name}"
+    if origin and room is not None and len(f"{text}  ({origin})") > room:
+        goes_on = line.guide.translate(_GOES_ON)
+        text += "".join(f"\n{goes_on}{part}" for part in wrap(f"({origin})", max(room - len(goes_on), 1)))
+    elif origin:
+        text += f"  ({origin})"
+    return text.translate(_PLAIN).encode("ascii", "backslashreplace").decode() if ascii_only else text
 
 
 def _bar(share: float, *, ascii_only: bool) -> str:

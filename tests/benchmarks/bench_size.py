@@ -1,7 +1,9 @@
 """Sizes and start-up times beside prebuilt PHP from npm, with the same extensions on both sides.
 
-The peer is taken with ``npm pack``. What it has is asked of itself (``php -m``); of that, what phplayer's catalogue can
-build here is built. Both are zipped by the same compressor.
+The peer is taken with ``npm pack``. The same set on both sides is had in two ways: the peer cut down to ours, and with
+``--extensions peer`` ours grown to the peer's, which is asked of itself; what the catalogue cannot build of that is
+listed. Where intl is in ours, ICU's data is cut to the locales of ``--icu-locales``; the peer has all of them. Both are
+zipped by the same compressor.
 """
 
 from __future__ import annotations
@@ -20,8 +22,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from phplayer import archive, budget, inspection
+from phplayer import archive, budget, catalog, inspection
 from phplayer.compression import Compression
+from phplayer.errors import UsageError
+from phplayer.runtime import Architecture, BootstrapMode
 from tests import conftest
 
 PEER = "@libphp/amazon-linux-2023-v84@0.0.8"
@@ -85,6 +89,39 @@ def prune(native: Path, wanted: set[str]) -> None:
             library.unlink()
 
 
+def buildable(names: set[str]) -> tuple[list[str], dict[str, str]]:
+    """Return which of the extensions the catalogue can build, and why not the others."""
+    known = catalog.load()
+    can: list[str] = []
+    cannot: dict[str, str] = {}
+    for name in sorted(names):
+        try:
+            known.runtime(
+                php=conftest.PHP,
+                extensions=[name],
+                target=known.default_target,
+                architecture=Architecture.of_this_machine(),
+                bootstrap=BootstrapMode.FUNCTION,
+            )
+        except UsageError as error:
+            cannot[name] = error.message
+        else:
+            can.append(name)
+    return can, cannot
+
+
+def build(project: Path, extensions: list[str], locales: list[str]) -> Path:
+    """Build ours, with what that takes here, and return its archive."""
+    project.mkdir()
+    lines = ["[php]", f"extensions = {json.dumps(extensions)}"]
+    if locales:
+        lines.append(f"icu_locales = {json.dumps(locales)}")
+    (project / "phplayer.toml").write_text("\n".join(lines) + "\n")
+    conftest.run_phplayer("doctor", "--fix", "--yes", cwd=project, check=False)  # other findings are no matter here
+    conftest.run_phplayer("build", cwd=project)
+    return next(project.glob("dist/*/runtime.zip"))
+
+
 def line(what: str, ours: float, theirs: float, unit: str) -> None:
     print(f"{what:<44} {ours:9.2f} {unit} {theirs:9.2f} {unit}  ratio {ours / theirs:5.2f}", flush=True)
 
@@ -118,19 +155,28 @@ def pack_each_way(tree: Path, folder: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--extensions", default="default", help="a set, a list, or 'peer': all that the peer has")
+    parser.add_argument("--icu-locales", default="en", help="a list of locales for intl, or 'all'")
     parser.add_argument("--pack", action="store_true", help="also pack our layer with each compression")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         native = fetch_peer(folder)
         theirs = loaded(run_peer(native, "-r", "echo json_encode(get_loaded_extensions());"))
-        wanted = ",".join(sorted(theirs)) if options.extensions == "peer" else options.extensions
-        project = folder / "project"
-        project.mkdir()
-        conftest.run_phplayer("build", "--extension", wanted, cwd=project)
-        tree = conftest.unpack(next(project.glob("dist/*/runtime.zip")), folder / "tree")
+        wanted: list[str] = options.extensions.split(",")
+        cannot: dict[str, str] = {}
+        if options.extensions == "peer":
+            wanted, cannot = buildable(theirs)
+        locales = [] if options.icu_locales == "all" else options.icu_locales.split(",")
+        tree = conftest.unpack(build(folder / "project", wanted, locales), folder / "tree")
         ours = loaded(run_ours(tree, "-r", "echo json_encode(get_loaded_extensions());"))
-        print(f"extensions: {len(ours)} of ours, {len(theirs)} of {PEER}; only the peer: {sorted(theirs - ours)}")
+        print(f"extensions: {len(ours)} of ours, {len(theirs)} of {PEER}")
+        print(f"  both: {len(ours & theirs)}")
+        for title, names in (("only ours", ours - theirs), ("only the peer", theirs - ours)):
+            print(f"  {title}: {', '.join(sorted(names)) or 'none'}")
+        for name, why in cannot.items():
+            print(f"  not built: {name}: {why}")
+        if "intl" in ours:
+            print(f"ICU's locales: {options.icu_locales} in ours, all in the peer")
         compare(tree, native, folder, title="against the peer as it is")
         prune(native, ours)
         compare(tree, native, folder, title="against the peer cut down to our extensions")

@@ -228,8 +228,8 @@ def test_a_layer_over_its_budget_is_named_part_by_part_and_not_put_in_its_place(
     refused = phplayer("build", "--max-size", "1 MB", cwd=project, env=environment, check=False)
     assert refused.returncode == 5, refused.stderr
     assert refused.stdout == ""
-    assert re.search(r"layer is \d+\.\d\d MB zipped, over its budget of 1\.00 MB", refused.stderr)
-    assert len(re.findall(r"^ +\d+\.\d\d MB .* %  ", refused.stderr, re.MULTILINE)) == 10
+    assert re.search(r"layer is \d+\.\d\d MB zipped, [\d,]+ bytes over its budget of 1\.00 MB", refused.stderr)
+    assert len(re.findall(r"^ +\d+\.\d\d [Mk]B .* %  ", refused.stderr, re.MULTILINE)) == 10
     assert "PHP php" in refused.stderr
     (waiting,) = (project / "dist").glob("*/*.zip")
     assert waiting.name == "runtime.over-budget.zip"
@@ -265,6 +265,12 @@ def test_the_bill_of_materials_is_in_the_layers_and_beside_them(built: Built) ->
         assert compiled[source.name]["licenses"], "what was compiled has its licence"
     mended = {issue["id"] for patch in compiled["curl"]["pedigree"]["patches"] for issue in patch.get("resolves", ())}
     assert mended, "and the vulnerabilities that patches mend"
+    packages = {library.package for library in manifest.libraries if not library.soname.endswith(".a")}
+    assert packages
+    assert any(compiled[package].get("licenses") for package in packages), "what the distribution's packages say"
+    assert [each["name"] for each in listed if each["type"] == "operating-system"] == [
+        manifest.distribution.partition("-")[0]
+    ]
 
 
 def test_sha256sum_finds_the_archives_as_they_were_built(built: Built) -> None:

@@ -54,6 +54,14 @@ def test_links_are_refused_and_what_was_there_stays(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["layer.zip", "tree"]
 
 
+def test_a_name_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "tree").mkdir()
+    Path(os.fsdecode(os.fsencode(tmp_path / "tree") + b"/caf\xe9.php")).write_text("x")
+    with pytest.raises(BuildFailedError, match=r"name of caf\\xe9\.php is not UTF-8"):
+        archive.pack(tmp_path / "tree", tmp_path / "layer.zip")
+    assert [path.name for path in tmp_path.iterdir()] == ["tree"]
+
+
 @pytest.mark.parametrize("compression", Compression)
 def test_every_compression_is_read_by_others_and_reproducible(tmp_path: Path, compression: Compression) -> None:
     folder = tree(tmp_path / "tree")

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from phplayer import budget, inspection
+from phplayer import archive, budget, inspection
 from phplayer.errors import BuildFailedError, UsageError
 from phplayer.layer import LayerArchive, LibraryRecord, encode_manifest
 from phplayer.settings import Settings
@@ -35,7 +36,7 @@ def test_over_the_budget_it_stays_aside_until_the_budget_is_raised(tmp_path: Pat
     path = tmp_path / "runtime.zip"
     layers.archive(path, layers.runtime_manifest(), b"earlier")
     before = path.read_bytes()
-    with pytest.raises(BuildFailedError, match=r"over its budget of 0\.00 MB") as raised:
+    with pytest.raises(BuildFailedError, match=r"bytes over its budget of 2\.00 kB") as raised:
         budget.admit(found, path, settings(tmp_path, "2 K"))
     assert str(found.path) in raised.value.remedy
     assert "layer.max_size, from the command line" in raised.value.message
@@ -44,6 +45,24 @@ def test_over_the_budget_it_stays_aside_until_the_budget_is_raised(tmp_path: Pat
     admitted = budget.admit(found, path, settings(tmp_path, "1 MB"))
     assert (admitted.size, LayerArchive.read(path).sha256) == (found.size, found.sha256)
     assert not found.path.exists()
+
+
+def test_a_layer_of_a_few_bytes_too_many_does_not_seem_to_be_of_the_very_size(tmp_path: Path) -> None:
+    path = tmp_path / "runtime.zip"
+    found = layers.archive(budget.aside(path), layers.runtime_manifest(), b"x" * 2_000_000)
+    with pytest.raises(BuildFailedError, match=r"is 2\.00 MB zipped, 3 bytes over its budget of 2\.00 MB"):
+        budget.admit(found, path, settings(tmp_path, str(found.size - 3)))
+
+
+def test_the_ten_largest_are_named_the_largest_first(tmp_path: Path) -> None:
+    tree_ = tree(tmp_path / "tree", {f"lib/lib{number:02}.so": os.urandom(1000 * number) for number in range(1, 15)})
+    (tree_ / "phplayer.json").write_bytes(encode_manifest(layers.runtime_manifest()))
+    path = tmp_path / "runtime.zip"
+    archive.pack(tree_, budget.aside(path))
+    with pytest.raises(BuildFailedError) as raised:
+        budget.admit(LayerArchive.read(budget.aside(path)), path, settings(tmp_path, "1"))
+    _, *rows = raised.value.details
+    assert [row.split()[-1] for row in rows] == [f"lib{number:02}.so" for number in range(14, 4, -1)]
 
 
 def test_a_smaller_budget_takes_the_archive_from_its_place(tmp_path: Path) -> None:

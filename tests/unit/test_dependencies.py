@@ -56,6 +56,13 @@ def test_a_project_is_its_production_packages(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("stated", "licenses"), [("", ()), (None, ()), ([], ()), (["", "MIT", " "], ("MIT",)), ([None, "MIT"], ("MIT",))]
+)
+def test_an_empty_licence_is_none(project: MakeProject, stated: Any, licenses: tuple[str, ...]) -> None:
+    assert project(package("a/one", license=stated)).packages[0].record.license == licenses
+
+
+@pytest.mark.parametrize(
     ("manifest", "lock", "message"),
     [
         ('{"require": {},}', "{}", r"composer\.json is not valid JSON: .*line 1, column 1[56]"),

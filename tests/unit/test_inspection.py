@@ -9,6 +9,7 @@ import zipfile
 from html.parser import HTMLParser
 from pathlib import Path
 
+import msgspec
 import pytest
 import rich.console
 from hypothesis import HealthCheck, given, settings
@@ -19,6 +20,7 @@ from phplayer.cli.console import Console
 from phplayer.cli.inspect import _tree
 from phplayer.errors import NothingSelectedError, UsageError
 from phplayer.inspection import Entry, Kind
+from phplayer.layer import LibraryRecord, encode_manifest
 from tests import layers
 from tests.conftest import Phplayer
 
@@ -271,3 +273,26 @@ def test_a_narrow_terminal_gets_fewer_columns_and_whole_rows(tmp_path: Path, col
     (row,) = (line for line in table if line.rstrip().endswith("php"))
     assert "5.0 kB" in row
     assert any("█" in line or "#" in line for line in table) == (columns == 80)
+
+
+def test_a_package_that_has_no_room_stands_below_the_name_between_the_branches(tmp_path: Path) -> None:
+    library = LibraryRecord(soname="liba.so.1", package="openssl", version="3.0.19-1~deb12u2")
+    manifest = encode_manifest(msgspec.structs.replace(layers.runtime_manifest(), libraries=(library,)))
+    files = {"lib/liba.so.1": os.urandom(9000), "lib/b": b"b", "phplayer.json": manifest}
+    content = inspection.read_tree(tree(tmp_path / "opt", files))
+    console = Console()
+    named = {}
+    for columns in (60, 80, 120):
+        shown = io.StringIO()
+        console._out = rich.console.Console(file=shown, force_terminal=True, width=columns, color_system=None)
+        for part in [*_tree(console, content, 2, 10)][1:]:
+            console._out.print(part)
+        lines = [re.sub(r"^[^├│└]*", "", line).rstrip() for line in shown.getvalue().splitlines()]
+        at = next(number for number, line in enumerate(lines) if "liba" in line)
+        named[columns] = lines[at : at + 3]
+    below = ["│  ├─ liba.so.1", "│  │  (openssl", "│  │  3.0.19-1~deb12u2)"]
+    assert named == {
+        60: below,
+        80: below,
+        120: ["│  ├─ liba.so.1  (openssl 3.0.19-1~deb12u2)", "│  └─ b", "└─ phplayer.json"],
+    }

@@ -149,7 +149,7 @@ def test_sizes(tmp_path: Path, text: str, size: int) -> None:
 
 
 def test_a_size_that_is_none_is_named_with_where_it_comes_from(tmp_path: Path) -> None:
-    for text in ("ten GB", "10 GiB", "-1"):
+    for text in ("ten GB", "10 PB", "-1"):
         with pytest.raises(UsageError, match=r"cache\.max_size is .* no size \(the command line\)"):
             load(tmp_path, cache__max_size=text).size("cache.max_size")
 
