@@ -256,6 +256,8 @@ class _Flow:
         path = self.folder / file
         waiting = budget.aside(path)
         present = _archive_of(path, key) or _archive_of(waiting, key)
+        if present is not None:
+            self._check_again(present)
         made = present or self._made(path.name, waiting, make)
         admitted = budget.admit(made, path, self.settings)
         describing.copy_beside(admitted)
@@ -289,6 +291,16 @@ class _Flow:
                     f"what it needs of glibc was checked against {self.runtime.target.name}."
                 )
             )
+
+    def _check_again(self, present: LayerArchive) -> None:
+        """Refuse an archive that is there because its findings were overruled then, and are no more."""
+        findings = verifying.verify_archive(
+            present.path,
+            target=self.runtime.target,
+            architecture=self.runtime.architecture,
+            allow=self.settings.texts("policy.allow"),
+        )
+        verifying.refuse(findings, what=f"The layer {present.manifest.layer}")
 
     def _pack(self, tree: Path, name: str, path: Path) -> LayerArchive:
         """Write the layer archive."""

@@ -136,6 +136,9 @@ def test_a_layer_that_must_not_be_published_is_made_only_where_that_is_allowed(
     assert not list(tmp_path.glob("dist/*/*.zip"))
     phplayer("build", "--allow", refused.stderr.rpartition("--allow ")[2].strip().rstrip("."), cwd=tmp_path)
     assert list(tmp_path.glob("dist/*/runtime.zip"))
+    again = phplayer("build", cwd=tmp_path, check=False)  # it is there, but nobody overrules the finding any more
+    assert (again.returncode, "error (aws-credentials)" in again.stderr) == (6, True), again.stderr
+    assert "up to date" in phplayer("build", "--allow", "aws-credentials", cwd=tmp_path).stderr
 
 
 def test_a_broken_archive_in_dist_is_made_again(built: Built, phplayer: Phplayer, tmp_path: Path) -> None:
