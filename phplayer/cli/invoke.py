@@ -157,6 +157,8 @@ def _show(console: Console, result: InvokeResult, count: int) -> None:
         console.note(f"Failed with {result.error.type}: {result.error.message}")
     for line in (*result.failed_starts, result.report):
         console.note(line.replace("\t", "  "))
+    if result.streamed and result.first_byte_ms is not None:
+        console.note(f"Streamed: the first byte came after {result.first_byte_ms:.2f} ms")
 
 
 def _finish(console: Console, results: Sequence[InvokeResult]) -> None:
@@ -199,6 +201,7 @@ def _document(result: InvokeResult) -> dict[str, Any]:
         "failed_starts": list(result.failed_starts),
         "duration_ms": round(result.duration_ms, 3),
         "billed_ms": result.billed_ms,
+        "streamed": result.streamed,
         "first_byte_ms": None if result.first_byte_ms is None else round(result.first_byte_ms, 3),
         "init_ms": None if result.init_ms is None else round(result.init_ms, 3),
         "memory_mb": result.memory_mb,

@@ -145,6 +145,19 @@ def test_a_runtime_that_died_while_idle_costs_no_event(opt: Path, tmp_path: Path
     assert second.init_ms is not None, "another runtime had to be started"
 
 
+def test_a_runtime_that_asks_and_never_listens_times_out_once(opt: Path, tmp_path: Path) -> None:
+    asks = """
+        echo "begun\\n";
+        $api = stream_socket_client("tcp://" . getenv("AWS_LAMBDA_RUNTIME_API"));
+        fwrite($api, "GET /2018-06-01/runtime/invocation/next HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n");
+        fclose($api);
+        sleep(600);
+    """
+    (result,) = serve(spec(opt, shell(tmp_path, f"exec /opt/bin/php -n -r '{asks}'"), timeout=1), {})
+    assert (result.status, result.failed_starts) == ("timeout", ())
+    assert result.logs == "begun\n"
+
+
 @pytest.mark.parametrize("own", [True, False])
 def test_runtimes_work_side_by_side(opt: Path, tmp_path: Path, *, own: bool) -> None:
     """As on Lambda Managed Instances. Each event waits for the others: alone none would end."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -80,6 +81,18 @@ def test_events_are_served_in_order_from_the_folder_itself(phplayer: Phplayer, f
     assert done.stdout.splitlines() == ['"Hello, world"', '"Hello, a"', '"Hello, b"']
     assert done.stderr.count("Init Duration: ") == 1
     assert done.stderr.count("REPORT ") == 3
+
+
+def test_a_stream_tells_when_its_first_byte_came(phplayer: Phplayer, function: Path) -> None:
+    write(function, {"stream.php": "return function () { yield 'first '; yield 'second'; };"})
+    done = phplayer("invoke", function, "--handler", "stream.php")
+    assert done.stdout == "first second\n"
+    assert re.search(r"^Streamed: the first byte came after \d+\.\d\d ms$", done.stderr, re.MULTILINE)
+    (result,) = json.loads(phplayer("invoke", function, "--handler", "stream.php", "--json").stdout)["results"]
+    assert (result["payload_text"], result["streamed"]) == ("first second", True)
+    assert 0 < result["first_byte_ms"] <= result["duration_ms"]
+    plain = phplayer("invoke", function, "--payload", '{"name": "x"}')
+    assert "Streamed" not in plain.stderr
 
 
 def test_json_holds_everything(phplayer: Phplayer, function: Path) -> None:
@@ -194,7 +207,10 @@ def _sleeping(function: Path, *options: str) -> subprocess.Popen[str]:
     return process
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGQUIT, -3), (signal.SIGKILL, -9)],
+)
 def test_nothing_is_left_whatever_ends_it(function: Path, number: signal.Signals, code: int) -> None:
     process = _sleeping(function, "--payload", '{"do": "sleep"}')
     _end(process, number, code, function)
