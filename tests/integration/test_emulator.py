@@ -16,6 +16,7 @@ from phplayer.emulator.function import LocalFunction
 from phplayer.emulator.result import InvokeResult
 from phplayer.emulator.spec import FunctionSpec
 from phplayer.errors import UsageError
+from tests.integration.fake_api import assert_no_complaint
 from tests.integration.functions import layer, shell, write
 
 if TYPE_CHECKING:
@@ -42,7 +43,9 @@ def serve(
         async with LocalFunction(described, faults=faults, init_limit=init_limit) as function:
             return [await function.invoke(json.dumps(event).encode(), caller=caller) for event in events]
 
-    return asyncio.run(run())
+    results = asyncio.run(run())
+    assert_no_complaint("".join(result.logs for result in results), Path("/opt"))
+    return results
 
 
 def report(result: InvokeResult) -> Mapping[str, str]:
