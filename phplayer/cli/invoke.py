@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -89,19 +90,19 @@ def invoke(
     from phplayer.emulator.spec import FunctionSpec
 
     console = Console.of(context)
+    folder = invocation.function_folder(function_dir)
     events = [_read(path) for path in event or ()]
-    events += [invocation.event(text.encode(), "--payload") for text in payload or ()]
+    events += [invocation.event(os.fsencode(text), "--payload") for text in payload or ()]
     events = (events or [b"{}"]) * repeat
     caller = Caller(client_context=invocation.client_context(client_context) if client_context is not None else "")
     variables = invocation.variables(env or ())
-    folder = function_dir.resolve()
     archives = _layers(folder, layer or ())
     layers.check(archives, folder)
     spec = FunctionSpec(
         folder=folder,
         layers=layers.unpack(archives),
         handler=handler or invocation.handler_of(folder),
-        name=folder.name or "function",
+        name=invocation.name_of(folder),
         timeout=timeout or invocation.timeout_of(folder),
         memory_mb=memory or invocation.memory_of(folder),
         environment=variables,

@@ -187,6 +187,22 @@ def test_memory_variables_and_client_context_arrive(phplayer: Phplayer, function
     assert [json.loads(line) for line in done.stdout.splitlines()] == [[n, *rest] for n in (1, 2, 1, 2)]
 
 
+def test_a_folder_of_any_name_and_words_of_any_bytes(phplayer: Phplayer, function: Path) -> None:
+    folder = write(
+        function / "ünï fn", {"src/index.php": "function index($n, $context) { return [$n, $context->functionName]; }"}
+    )
+    assert json.loads(phplayer("invoke", folder, "--payload", '"ü"').stdout) == ["ü", "n-fn"]
+    done = phplayer("invoke", folder, "--payload", os.fsdecode(b'"\xff"'), check=False)
+    assert done.returncode == 2
+    assert "error: --payload is not JSON: byte 0xff at line 1, column 2 is not UTF-8." in done.stderr
+
+
+def test_a_folder_that_is_not_there_is_told_first(phplayer: Phplayer, tmp_path: Path) -> None:
+    done = phplayer("invoke", tmp_path / "nowhere", check=False)
+    assert done.returncode == 2
+    assert f"error: There is no function folder {tmp_path}/nowhere." in done.stderr
+
+
 def test_before_build_it_says_to_build(phplayer: Phplayer, tmp_path: Path) -> None:
     done = phplayer("invoke", tmp_path, check=False)
     assert done.returncode == 3
