@@ -12,7 +12,7 @@ import pytest
 
 from phplayer.emulator.events import Caller
 from phplayer.emulator.faults import FaultKind, Faults, Route, Script, none
-from phplayer.emulator.function import LocalFunction
+from phplayer.emulator.function import INIT_LIMIT, LocalFunction
 from phplayer.emulator.result import InvokeResult
 from phplayer.emulator.spec import FunctionSpec
 from phplayer.errors import UsageError
@@ -91,6 +91,12 @@ def test_a_start_that_takes_too_long_is_repeated_too(opt: Path, tmp_path: Path) 
         "Phase: init\tStatus: timeout",
         "Phase: invoke\tStatus: timeout",
     ]
+
+
+def test_lambdas_init_phase_has_ten_seconds(opt: Path, tmp_path: Path) -> None:
+    hanging = spec(opt, shell(tmp_path, "exec sleep 600"), timeout=1)
+    (result,) = serve(hanging, {}, init_limit=INIT_LIMIT)
+    assert float(result.failed_starts[0].removeprefix("INIT_REPORT Init Duration: ").split()[0]) >= 10_000
 
 
 def test_a_slow_start_succeeds_in_the_events_own_time(opt: Path, tmp_path: Path) -> None:
