@@ -10,7 +10,7 @@ import base64
 import contextlib
 import json
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from phplayer.emulator.function import LocalFunction
 from phplayer.emulator.runtime_api import EVENT_LIMIT
@@ -47,7 +47,7 @@ def event(data: bytes, origin: str) -> bytes:
 
     """
     try:
-        json.loads(data.decode(), parse_constant=_no_constant)
+        strict_json(data)
     except json.JSONDecodeError as error:
         raise UsageError(
             f"{origin} is not JSON: {error.msg} at line {error.lineno}, column {error.colno}.",
@@ -74,8 +74,19 @@ def event(data: bytes, origin: str) -> bytes:
     return data
 
 
-class _NoJsonError(Exception):
+class _NoJsonError(ValueError):
     """A word that Python takes for JSON and nobody else does."""
+
+
+def strict_json(data: bytes) -> Any:
+    """Return the value that JSON in UTF-8 stands for.
+
+    Raises:
+        ValueError: it is not that.
+        RecursionError: it is nested too deeply.
+
+    """
+    return json.loads(data.decode(), parse_constant=_no_constant)
 
 
 def _no_constant(word: str) -> None:

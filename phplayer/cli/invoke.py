@@ -184,11 +184,11 @@ def _finish(console: Console, results: Sequence[InvokeResult]) -> None:
 
 
 def _document(result: InvokeResult) -> dict[str, Any]:
-    import json
+    from phplayer import invocation
 
     try:
-        payload, text = json.loads(result.payload), None
-    except ValueError:  # a streamed result may be anything
+        payload, text = invocation.strict_json(result.payload), None
+    except (ValueError, RecursionError):  # a streamed result may be anything
         payload, text = None, result.payload.decode(errors="replace")
     error = result.error
     return {

@@ -95,6 +95,20 @@ def test_a_stream_tells_when_its_first_byte_came(phplayer: Phplayer, function: P
     assert "Streamed" not in plain.stderr
 
 
+@pytest.mark.parametrize(
+    ("streamed", "text"),
+    [("'NaN'", "NaN"), ("str_repeat('[', 5000)", "[" * 5000), (r'"\xff"', "\ufffd"), ("''", "")],
+)
+def test_json_holds_an_answer_that_is_none_as_text(
+    phplayer: Phplayer, function: Path, streamed: str, text: str
+) -> None:
+    write(function, {"stream.php": f"return function () {{ yield {streamed}; }};"})
+    done = phplayer("invoke", function, "--handler", "stream.php", "--json")
+    assert "NaN," not in done.stdout, "which would not be JSON"
+    (result,) = json.loads(done.stdout)["results"]
+    assert (result["payload"], result["payload_text"]) == (None, text)
+
+
 def test_json_holds_everything(phplayer: Phplayer, function: Path) -> None:
     done = phplayer("invoke", function, "--payload", '{"name": "x"}', "--json")
     document = json.loads(done.stdout)
