@@ -215,7 +215,7 @@ def _stop(running: Sequence[_Running]) -> None:
 
 @contextlib.contextmanager
 def _signals_held_back() -> Iterator[None]:
-    """Hold back Ctrl-C and SIGTERM until the end of the block, and act on the first of them then.
+    """Hold back Ctrl-C, SIGTERM and SIGHUP until the end of the block, and act on the first of them then.
 
     In a process that is started here SIGINT stays blocked: Ctrl-C goes to all processes of a terminal, and one must
     decide.
@@ -226,7 +226,7 @@ def _signals_held_back() -> Iterator[None]:
         heard.append(number)
 
     resource_tracker.ensure_running()  # starting the first process would start it, which unblocks signals
-    previous = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    previous = {number: signal.signal(number, note) for number in (signal.SIGINT, *_heeded())}
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -244,7 +244,8 @@ def _signals_held_back() -> Iterator[None]:
 def _work(sink: Connection, request: Request, build: Callable[[Request, Listener], BuildResult]) -> None:
     """Run one build and send its events, then its result or its error."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, _terminated)
+    for number in _heeded():
+        signal.signal(number, _terminated)
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
 
     def send(kind: str, content: Event | Exception | BuildResult) -> None:
@@ -276,9 +277,16 @@ def _portable(error: Exception) -> Exception:
     return error
 
 
-def _terminated(_number: int, _frame: FrameType | None) -> NoReturn:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: cleaning up must not be cut off
-    raise SystemExit(128 + signal.SIGTERM)
+def _heeded() -> tuple[signal.Signals, ...]:
+    """Return the signals that end a build in order: not SIGHUP under nohup."""
+    ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    return (signal.SIGTERM,) if ignored else (signal.SIGTERM, signal.SIGHUP)
+
+
+def _terminated(number: int, _frame: FrameType | None) -> NoReturn:
+    for heeded in _heeded():
+        signal.signal(heeded, signal.SIG_IGN)  # once is enough: cleaning up must not be cut off
+    raise SystemExit(128 + number)
 
 
 def _end_with_the_parent() -> None:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import json
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from phplayer.emulator.function import LocalFunction
 from phplayer.emulator.runtime_api import EVENT_LIMIT
@@ -34,7 +35,8 @@ _CLIENT_CONTEXT_LIMIT = 3583  # bytes in base64: https://docs.aws.amazon.com/lam
 _TIMEOUT = re.compile(r"^\s*Timeout:\s*([1-9]\d{0,2})\s*(?:#.*)?$", re.MULTILINE)
 _MEMORY = re.compile(r"^\s*MemorySize:\s*([1-9]\d{2,4})\s*(?:#.*)?$", re.MULTILINE)
 _VARIABLE = re.compile(r"[A-Za-z][A-Za-z0-9_]+")  # CreateFunction's pattern
-_HANDLER = re.compile(r"""^\s*Handler:\s*(?:"([^"]+)"|'([^']+)'|([^\s"'#]+))\s*(?:#.*)?$""", re.MULTILINE)
+_UNNAMEABLE = re.compile(r"[^a-zA-Z0-9_-]+")  # not of CreateFunction's pattern of names
+_HANDLER = re.compile(r"""^\s*Handler:\s*("[^"]+"|'[^']+'|[^\s"'#]+)\s*(?:#.*)?$""", re.MULTILINE)
 
 
 def event(data: bytes, origin: str) -> bytes:
@@ -45,7 +47,7 @@ def event(data: bytes, origin: str) -> bytes:
 
     """
     try:
-        json.loads(data)
+        strict_json(data)
     except json.JSONDecodeError as error:
         raise UsageError(
             f"{origin} is not JSON: {error.msg} at line {error.lineno}, column {error.colno}.",
@@ -58,6 +60,10 @@ def event(data: bytes, origin: str) -> bytes:
             f"{origin} is not JSON: byte {data[error.start]:#04x} at line {line}, column {column} is not UTF-8.",
             remedy="Save it as UTF-8.",
         ) from error
+    except _NoJsonError as error:
+        raise UsageError(
+            f"{origin} is not JSON: it has no word for {error}.", remedy="Use null, or a number or text instead."
+        ) from error
     except RecursionError as error:
         raise UsageError(f"{origin} is nested too deeply.", remedy="Make the event flatter.") from error
     if len(data) > EVENT_LIMIT:
@@ -66,6 +72,25 @@ def event(data: bytes, origin: str) -> bytes:
             remedy="Pass a reference to the data instead, such as an S3 key.",
         )
     return data
+
+
+class _NoJsonError(ValueError):
+    """A word that Python takes for JSON and nobody else does."""
+
+
+def strict_json(data: bytes) -> Any:
+    """Return the value that JSON in UTF-8 stands for.
+
+    Raises:
+        ValueError: it is not that.
+        RecursionError: it is nested too deeply.
+
+    """
+    return json.loads(data.decode(), parse_constant=_no_constant)
+
+
+def _no_constant(word: str) -> None:
+    raise _NoJsonError(word)
 
 
 def client_context(text: str) -> str:
@@ -111,9 +136,33 @@ def variables(pairs: Sequence[str]) -> dict[str, str]:
     return found
 
 
+def function_folder(path: Path) -> Path:
+    """Return the folder of a function, absolute.
+
+    Raises:
+        UsageError: it is none.
+
+    """
+    folder = path.resolve()
+    if not folder.is_dir():
+        raise UsageError(f"There is no function folder {folder}.", remedy="Make one with: phplayer new-function NAME")
+    return folder
+
+
+def name_of(folder: Path) -> str:
+    """Return what a function in that folder is called: the folder's name, in letters that Lambda takes for names."""
+    return _UNNAMEABLE.sub("-", folder.name).strip("-")[:64] or "function"
+
+
 def handler_of(folder: Path) -> str:
     """Return the handler that the function's SAM template names, if it names exactly one; else ``index``."""
-    return _in_template(folder, _HANDLER) or DEFAULT_HANDLER
+    found = _in_template(folder, _HANDLER)
+    if found is None:
+        return DEFAULT_HANDLER
+    if found.startswith('"'):
+        with contextlib.suppress(ValueError):  # YAML has further escapes, of no use in a handler
+            return str(json.loads(found))
+    return found.strip("\"'")
 
 
 def timeout_of(folder: Path) -> float:
@@ -130,7 +179,7 @@ def _in_template(folder: Path, pattern: re.Pattern[str]) -> str | None:
     path = folder / TEMPLATE
     if not path.is_file():
         return None
-    found = {match[match.lastindex or 0] for match in pattern.finditer(path.read_text(errors="replace"))}
+    found = {match[1] for match in pattern.finditer(path.read_text(errors="replace"))}
     return found.pop() if len(found) == 1 else None
 
 
@@ -172,14 +221,9 @@ def invoke_local(
     """Serve the events in order and return what came of each. The callbacks are told as it happens.
 
     Raises:
-        UsageError: the function's folder is none.
         EnvironmentMissingError: this machine cannot run the sandbox.
 
     """
-    if not spec.folder.is_dir():
-        raise UsageError(
-            f"There is no function folder {spec.folder}.", remedy="Make one with: phplayer new-function NAME"
-        )
     return asyncio.run(_serve(spec, events, on_log, on_result, caller))
 
 

@@ -71,7 +71,9 @@ def _root(_version: options.Version = False) -> None:
 def main(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code. Errors are printed here and nowhere else."""
     console = Console.from_arguments(arguments)
-    signal.signal(signal.SIGTERM, _terminated)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup leaves it
+            signal.signal(number, _terminated)
     try:
         code = app(args=list(arguments) or ["--help"], prog_name="phplayer", standalone_mode=False, obj=console)
     except PhplayerError as error:
@@ -102,6 +104,10 @@ def _as_usage_error(error: typer.TyperException) -> UsageError:
     return UsageError(message, remedy=f"See: {command} --help")
 
 
-def _terminated(_number: int, _frame: FrameType | None) -> None:
-    """End on SIGTERM as on an exception, so that everything is cleaned up (exit code 128 + 15)."""
-    raise SystemExit(128 + signal.SIGTERM)
+def _terminated(number: int, _frame: FrameType | None) -> None:
+    """End on SIGTERM, and when the terminal is closed, as on an exception, so that everything is cleaned up.
+
+    The exit code is 128 + the signal's number.
+    """
+    signal.signal(number, signal.SIG_IGN)  # a terminal that is closed says so twice: itself, and through its shell
+    raise SystemExit(128 + number)

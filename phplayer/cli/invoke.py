@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -89,19 +90,19 @@ def invoke(
     from phplayer.emulator.spec import FunctionSpec
 
     console = Console.of(context)
+    folder = invocation.function_folder(function_dir)
     events = [_read(path) for path in event or ()]
-    events += [invocation.event(text.encode(), "--payload") for text in payload or ()]
+    events += [invocation.event(os.fsencode(text), "--payload") for text in payload or ()]
     events = (events or [b"{}"]) * repeat
     caller = Caller(client_context=invocation.client_context(client_context) if client_context is not None else "")
     variables = invocation.variables(env or ())
-    folder = function_dir.resolve()
     archives = _layers(folder, layer or ())
     layers.check(archives, folder)
     spec = FunctionSpec(
         folder=folder,
         layers=layers.unpack(archives),
         handler=handler or invocation.handler_of(folder),
-        name=folder.name or "function",
+        name=invocation.name_of(folder),
         timeout=timeout or invocation.timeout_of(folder),
         memory_mb=memory or invocation.memory_of(folder),
         environment=variables,
@@ -157,6 +158,8 @@ def _show(console: Console, result: InvokeResult, count: int) -> None:
         console.note(f"Failed with {result.error.type}: {result.error.message}")
     for line in (*result.failed_starts, result.report):
         console.note(line.replace("\t", "  "))
+    if result.streamed and result.first_byte_ms is not None:
+        console.note(f"Streamed: the first byte came after {result.first_byte_ms:.2f} ms")
 
 
 def _finish(console: Console, results: Sequence[InvokeResult]) -> None:
@@ -181,11 +184,11 @@ def _finish(console: Console, results: Sequence[InvokeResult]) -> None:
 
 
 def _document(result: InvokeResult) -> dict[str, Any]:
-    import json
+    from phplayer import invocation
 
     try:
-        payload, text = json.loads(result.payload), None
-    except ValueError:  # a streamed result may be anything
+        payload, text = invocation.strict_json(result.payload), None
+    except (ValueError, RecursionError):  # a streamed result may be anything
         payload, text = None, result.payload.decode(errors="replace")
     error = result.error
     return {
@@ -199,6 +202,7 @@ def _document(result: InvokeResult) -> dict[str, Any]:
         "failed_starts": list(result.failed_starts),
         "duration_ms": round(result.duration_ms, 3),
         "billed_ms": result.billed_ms,
+        "streamed": result.streamed,
         "first_byte_ms": None if result.first_byte_ms is None else round(result.first_byte_ms, 3),
         "init_ms": None if result.init_ms is None else round(result.init_ms, 3),
         "memory_mb": result.memory_mb,

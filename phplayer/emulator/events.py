@@ -23,6 +23,7 @@ class Answer:
     failed: bool
     error_type: str = ""  # as the header or trailer of the report names it
     first_byte: float | None = field(default=None, compare=False)  # seconds on the monotonic clock
+    streamed: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, kw_only=True)

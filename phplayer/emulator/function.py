@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Self
 from phplayer.emulator import faults as fault_plans
 from phplayer.emulator import result
 from phplayer.emulator.events import Caller, Invocation
+from phplayer.emulator.log import Log
 from phplayer.emulator.result import FunctionError, InvokeResult
 from phplayer.emulator.runtime_api import EVENT_LIMIT, RuntimeApi
 from phplayer.emulator.runtimes import LAST_WORDS, Runtimes, exited, timed_out
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from phplayer.emulator.faults import Faults, Witness
+    from phplayer.emulator.log import EventLog
     from phplayer.emulator.runtimes import Failure, Runtime, Start
 
 __all__ = ["FunctionError", "FunctionSpec", "InvokeResult", "LocalFunction", "environment"]
@@ -53,12 +55,10 @@ class LocalFunction:
         init_limit: float = INIT_LIMIT,
     ) -> None:
         self._spec = spec
-        self._on_log = on_log
+        self._log = Log(on_log)
         self._faults = faults
         self._witness = witness
         self._init_limit = init_limit
-        self._line = bytearray()  # printed, and not yet whole
-        self._logs: list[bytearray] = []  # of the events under way
         self._stack = AsyncExitStack()
         self._slots = asyncio.Semaphore(spec.concurrency)
 
@@ -66,11 +66,11 @@ class LocalFunction:
         self._api = await self._stack.enter_async_context(
             RuntimeApi(concurrency=self._spec.concurrency, faults=self._faults, witness=self._witness)
         )
-        self._runtimes = Runtimes(self._spec, self._api, self._hear, self._init_limit)
+        self._runtimes = Runtimes(self._spec, self._api, self._log.hear, self._init_limit)
         return self
 
     async def __aexit__(self, *exception: object) -> None:
-        self._runtimes.stop()
+        self._runtimes.close()
         await self._stack.aclose()
 
     async def invoke(
@@ -82,6 +82,7 @@ class LocalFunction:
 
         Raises:
             UsageError: the event is larger than Lambda takes.
+            RuntimeError: the function was closed while the event waited.
             EnvironmentMissingError: this machine cannot run the sandbox.
 
         """
@@ -91,21 +92,17 @@ class LocalFunction:
                 remedy="Pass a reference to the data instead, such as an S3 key.",
             )
         async with self._slots:
-            log = bytearray()
-            self._logs.append(log)
-            try:
-                invocation = Invocation(
-                    event=event,
-                    function_arn=self._spec.arn,
-                    timeout=self._spec.timeout,
-                    caller=caller or Caller(),
-                    on_data=on_data,
-                )
+            invocation = Invocation(
+                event=event,
+                function_arn=self._spec.arn,
+                timeout=self._spec.timeout,
+                caller=caller or Caller(),
+                on_data=on_data,
+            )
+            with self._log.of_event() as log:
                 return await self._serve(invocation, log)
-            finally:
-                self._logs = [other for other in self._logs if other is not log]
 
-    async def _serve(self, invocation: Invocation, log: bytearray) -> InvokeResult:
+    async def _serve(self, invocation: Invocation, log: EventLog) -> InvokeResult:
         for attempt in range(_ATTEMPTS):
             start = await self._runtimes.ready(invocation)
             runtime, failure = start.runtime, start.failure
@@ -116,18 +113,16 @@ class LocalFunction:
                     failure = await self._hand_over(invocation, runtime)
                 end = time.monotonic()
                 await self._settle(invocation, runtime)
-            runtime.peak_kb = max(runtime.peak_kb, runtime.sandbox.memory().peak)
-            self._runtimes.condemn(runtime, failed=failure is not None)
+                untouched = start.failure is None and not invocation.taken.done() and runtime.sandbox.ended.done()
+                runtime.peak_kb = max(runtime.peak_kb, runtime.sandbox.memory().peak)
+                runtime.condemned |= failure is not None
             runtime.sandbox.drain()
-            untouched = start.failure is None and not invocation.taken.done() and runtime.sandbox.ended.done()
             if not untouched or attempt == _ATTEMPTS - 1:
                 break
             # The runtime ended while it was idle: nobody has seen the event, so another may have it.
-        if not self._logs[1:]:
-            self._tell(rest=True)
         if start.repeated is None and invocation.taken.done():
             begin = invocation.taken.result()
-        return self._result(invocation, start, failure, logs=bytes(log), duration_ms=(end - begin) * 1000)
+        return self._result(invocation, start, failure, logs=log.text, duration_ms=(end - begin) * 1000)
 
     async def _hand_over(self, invocation: Invocation, runtime: Runtime) -> Failure | None:
         """Give the event to the runtime and wait for the answer; return why there is none."""
@@ -146,7 +141,7 @@ class LocalFunction:
         return timed_out(invocation, self._spec.timeout)
 
     def _result(
-        self, invocation: Invocation, start: Start, failure: Failure | None, *, logs: bytes, duration_ms: float
+        self, invocation: Invocation, start: Start, failure: Failure | None, *, logs: str, duration_ms: float
     ) -> InvokeResult:
         answer = invocation.answered.result() if invocation.answered.done() and failure is None else None
         error = failure.error if failure is not None else None
@@ -164,13 +159,14 @@ class LocalFunction:
             request_id=invocation.request_id,
             payload=answer.body if answer is not None else error.encode() if error is not None else b"",
             error=error,
-            logs=logs.decode(errors="replace"),
+            logs=logs,
             duration_ms=duration_ms,
             init_ms=start.init_ms,
             peak_memory_mb=start.runtime.peak_kb / 1024,
             memory_mb=self._spec.memory_mb,
             status=status,
             error_type=error_type,
+            streamed=answer is not None and answer.streamed,
             first_byte_ms=(first_byte - taken) * 1000 if first_byte is not None and taken is not None else None,
             failed_starts=start.failed,
         )
@@ -185,19 +181,3 @@ class LocalFunction:
         if not idle.done() and not runtime.sandbox.ended.done():
             runtime.condemned = True  # it works on and on after its answer
         idle.cancel()
-
-    # -- the log --------------------------------------------------------------------------------------------------
-
-    def _hear(self, data: bytes) -> None:
-        for log in self._logs:
-            log.extend(data)
-        self._line += data
-        self._tell()
-
-    def _tell(self, *, rest: bool = False) -> None:
-        """Hand whole lines on, and at last the rest."""
-        end = len(self._line) if rest else self._line.rfind(b"\n") + 1
-        if end:
-            for line in self._line[:end].decode(errors="replace").splitlines():
-                self._on_log(line)
-            del self._line[:end]

@@ -56,6 +56,7 @@ class InvokeResult:
     memory_mb: int = 0  # what the function may use
     status: Status = "success"
     error_type: str = ""  # of the report, which calls some failures otherwise than the payload does
+    streamed: bool = False  # the answer, or its beginning
     first_byte_ms: float | None = None  # from the event to the first byte of its answer
     failed_starts: tuple[str, ...] = ()  # Lambda's INIT_REPORT lines
 

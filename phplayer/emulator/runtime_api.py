@@ -293,13 +293,15 @@ def _route(path: str) -> tuple[Route | None, str]:
 
 def _answer(request: wire.Request, *, failed: bool) -> Answer:
     """Read an answer; a streamed one may say in its trailers that it failed."""
-    first_byte = request.first_byte
+    first_byte, streamed = request.first_byte, bool(request.head.headers.get(_MODE))
     if not failed and _ERROR_TYPE in request.trailers:
         encoded = request.trailers.get(_ERROR_BODY, "")
         try:
             body = base64.b64decode(encoded, validate=True)
         except binascii.Error:
             body = encoded.encode("latin-1")
-        return Answer(body=body, failed=True, error_type=request.trailers[_ERROR_TYPE], first_byte=first_byte)
+        return Answer(
+            body=body, failed=True, error_type=request.trailers[_ERROR_TYPE], first_byte=first_byte, streamed=streamed
+        )
     error_type = request.head.headers.get(_ERROR_TYPE, "") if failed else ""
-    return Answer(body=request.body, failed=failed, error_type=error_type, first_byte=first_byte)
+    return Answer(body=request.body, failed=failed, error_type=error_type, first_byte=first_byte, streamed=streamed)

@@ -76,23 +76,36 @@ class Runtimes:
         self._init_limit = init_limit
         self._starting = asyncio.Lock()
         self._emptied = asyncio.Event()  # set when a runtime has no event under way
+        self._closed = False
         self.current: Runtime | None = None
 
     @contextmanager
     def busy(self, runtime: Runtime) -> Iterator[None]:
-        """Count an event that the runtime works on."""
+        """Count an event that the runtime works on. One that is condemned by then is killed after its last event.
+
+        Nor does a runtime live on whose event is given up: it works for nobody.
+        """
         runtime.events += 1
         try:
             yield
+        except BaseException:
+            runtime.condemned = True
+            raise
         finally:
             runtime.events -= 1
             if not runtime.events:
                 self._emptied.set()
+                if runtime.condemned and self.current is runtime:
+                    self.stop()
 
     async def ready(self, invocation: Invocation) -> Start:
         """Return a runtime that waits for events.
 
         A start that fails in the init phase is repeated within the function's own time.
+
+        Raises:
+            RuntimeError: the function has been closed.
+
         """
         async with self._starting:
             while self.current is not None and self.current.events and not self.current.usable:
@@ -106,7 +119,11 @@ class Runtimes:
                 if failed:
                     repeated = time.monotonic()
                 runtime = await self._start()
-                failure = await self._init(invocation, runtime, limit)
+                try:
+                    failure = await self._init(invocation, runtime, limit)
+                except BaseException:  # nobody waits for it any more
+                    self.stop()
+                    raise
                 now = time.monotonic()
                 started = runtime.sandbox.started.result() if runtime.sandbox.started.done() else now
                 if failure is None:
@@ -119,6 +136,7 @@ class Runtimes:
             return Start(runtime=runtime, init_ms=init_ms, failure=failure, failed=tuple(failed), repeated=repeated)
 
     async def _start(self) -> Runtime:
+        self._check_open()
         self.stop()
         self._api.expect_runtime()
         command = self._spec.bootstrap
@@ -132,8 +150,14 @@ class Runtimes:
             self._hear,
         )
         self.current = Runtime(sandbox=sandbox)
+        self._check_open()  # that took a while
         self.current.watch = asyncio.create_task(self._watch(self.current))
         return self.current
+
+    def _check_open(self) -> None:
+        if self._closed:
+            self.stop()
+            raise RuntimeError("The function has been closed.")
 
     async def _watch(self, runtime: Runtime) -> None:
         """Kill the runtime when it uses more memory than the function has."""
@@ -167,11 +191,10 @@ class Runtimes:
             return exited(invocation, runtime)
         return timed_out(invocation, self._spec.timeout)
 
-    def condemn(self, runtime: Runtime, *, failed: bool) -> None:
-        """Kill a runtime that failed, after the events that are under way beside this one."""
-        runtime.condemned |= failed
-        if runtime.condemned and not runtime.events and self.current is runtime:
-            self.stop()
+    def close(self) -> None:
+        """Kill the runtime and start no other."""
+        self._closed = True
+        self.stop()
 
     def stop(self) -> None:
         """Kill the runtime, if there is one."""

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 _JAIL = Path(__file__).with_name("jail.py")
 _JAIL_ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH")  # an interpreter may need them; nothing else is the function's to see
 _ENDING = 5.0  # seconds that killing may take before it is done the hard way
-_READ = 65536
+_READ = 65536  # bytes: as much as a pipe holds
+_SIP = 4096  # bytes taken of the log at a time while there may be more: a flood must not keep the loop from its clocks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,21 +131,28 @@ class Sandbox:
         self._process.stdin.write(json.dumps(specification).encode())
         self._process.stdin.close()
         loop = asyncio.get_running_loop()
-        for descriptor, read in ((self._status, self._read_status), (self._log, self.drain)):
-            os.set_blocking(descriptor, False)
-            loop.add_reader(descriptor, read)
+        os.set_blocking(self._status, False)
+        os.set_blocking(self._log, False)
+        loop.add_reader(self._status, self._read_status)
+        loop.add_reader(self._log, self._hear, _SIP)
 
     def drain(self) -> None:
         """Hand on what the program has printed so far."""
-        while self._log >= 0:
-            try:
-                data = os.read(self._log, _READ)
-            except BlockingIOError:
-                return
-            if data:
-                self._on_output(data)
-            else:
-                self._log = _forget(self._log)
+        self._hear(_READ)
+
+    def _hear(self, most: int) -> bool:
+        """Hand on what it has printed, ``most`` bytes at once; tell whether there was any."""
+        if self._log < 0:
+            return False
+        try:
+            data = os.read(self._log, most)
+        except BlockingIOError:
+            return False
+        if data:
+            self._on_output(data)
+        else:
+            self._log = _forget(self._log)
+        return bool(data)
 
     def memory(self) -> Memory:
         """Measure the program and its living descendants; after the end, only the peak is known."""
@@ -171,10 +179,9 @@ class Sandbox:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
-        self.drain()
-        self._log = _forget(self._log)
         self._read_status()
         self._finish()
+        self._log = _forget(self._log)
 
     def _read_status(self) -> None:
         while self._status >= 0:
@@ -201,7 +208,8 @@ class Sandbox:
         """Nothing is left in the sandbox."""
         self._status = _forget(self._status)
         self._process.wait()
-        self.drain()
+        while self._hear(_READ):
+            pass  # nobody is left who could go on and on
         if not self.ended.done():
             self.ended.set_result(self._ending)
 

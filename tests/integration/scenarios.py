@@ -107,6 +107,16 @@ SCENARIOS: Mapping[str, Scenario] = {
     "what is printed is no answer": one("echo 'printed'; return 'fine';", FINE),
     "an exception": one(f"{_FAILS_FIRST} throw new DomainException('no');", error("DomainException"), FINE),
     "an error": one(f"{_FAILS_FIRST} return strlen();", error("ArgumentCountError"), FINE, everywhere=True),
+    "a warning that the function makes an exception": one(
+        f"{_FAILS_FIRST} set_error_handler(fn ($level, $text) => throw new ErrorException($text)); return $missing;",
+        error("ErrorException"),
+        FINE,
+    ),
+    "SIGTERM in the middle of an event": one(
+        f"{_FAILS_FIRST} posix_kill(getmypid(), SIGTERM); while (true) {{ usleep(1000); }}",
+        error("Function.Terminated"),
+        FINE,
+    ),
     "exit": one(f"{_FAILS_FIRST} exit(3);", error("Function.Exit"), FINE, everywhere=True),
     "a fatal error": one(f"{_FAILS_FIRST} eval('function strlen() {{}}');", error("Function.FatalError"), FINE),
     "memory exhausted": one(
@@ -117,6 +127,10 @@ SCENARIOS: Mapping[str, Scenario] = {
         everywhere=True,
     ),
     "a result that is not JSON": one(f"{_FAILS_FIRST} return NAN;", error("Function.BadResult"), FINE),
+    "a result that is not UTF-8": one(f'{_FAILS_FIRST} return ["\\xff"];', error("Function.BadResult"), FINE),
+    "a result that contains itself": one(
+        f"{_FAILS_FIRST} $a = []; $a[0] = &$a; return $a;", error("Function.BadResult"), FINE
+    ),
     "a response that is too large": one(
         f"{_FAILS_FIRST} return str_repeat('x', (6 << 20) + 200);", error("Function.ResponseSizeTooLarge"), FINE
     ),
@@ -126,6 +140,17 @@ SCENARIOS: Mapping[str, Scenario] = {
         outcomes=(answer("ba" * 3_000_000),),
     ),
     "no such file": Scenario(files={}, events=(0,), outcomes=(error("Runtime.NoSuchHandler"),), everywhere=True),
+    "no such function": Scenario(
+        files={"src/index.php": "function other() {}"}, events=(0,), outcomes=(error("Runtime.NoSuchHandler"),)
+    ),
+    "no such class": Scenario(
+        files={}, events=(0,), outcomes=(error("Runtime.NoSuchHandler"),), handler="Acme\\Greeter::greet"
+    ),
+    "a signature that takes no event": Scenario(
+        files={"src/index.php": "function index($a, $b, $c) { return 1; }"},
+        events=(0,),
+        outcomes=(error("Runtime.NoSuchHandler"),),
+    ),
     "a file that does not parse": Scenario(
         files={"src/index.php": "function ("}, events=(0,), outcomes=(error("Runtime.HandlerParseError"),)
     ),
@@ -139,6 +164,11 @@ SCENARIOS: Mapping[str, Scenario] = {
         events=(0, 1),
         outcomes=(answer([1, 2]), answer([1, 2])),
         everywhere=True,
+    ),
+    "a stream with a status and headers": Scenario(
+        files={"src/index.php": "function index() { yield new Phplayer\\Head(201, ['x-a' => 'b']); yield 'made'; }"},
+        events=(0,),
+        outcomes=(answer('{"statusCode":201,"headers":{"x-a":"b"}}' + "\0" * 8 + "made"),),
     ),
     "a stream that fails late": one(
         "if ($event > 0) { yield '\"fine\"'; return; } yield 'begun'; throw new DomainException('no');",

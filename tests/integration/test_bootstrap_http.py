@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.fake_api import PATIENCE
+from tests.integration.fake_api import PATIENCE, assert_no_complaint
 from tests.integration.functions import layer, write
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def run(opt: Path, tmp_path: Path) -> Run:
 
     def run(script: Script) -> subprocess.CompletedProcess[str]:
         with api(script) as address:
-            return subprocess.run(
+            done = subprocess.run(
                 [opt / "bin" / "php", "-n", opt / "bootstrap"],
                 env={"AWS_LAMBDA_RUNTIME_API": address, "_HANDLER": "index", "LAMBDA_TASK_ROOT": str(tmp_path)},
                 capture_output=True,
@@ -99,6 +99,8 @@ def run(opt: Path, tmp_path: Path) -> Run:
                 timeout=30,
                 check=False,
             )
+            assert_no_complaint(done.stdout + done.stderr, opt)
+            return done
 
     return run
 

@@ -12,10 +12,11 @@ import pytest
 
 from phplayer.emulator.events import Caller
 from phplayer.emulator.faults import FaultKind, Faults, Route, Script, none
-from phplayer.emulator.function import LocalFunction
+from phplayer.emulator.function import INIT_LIMIT, LocalFunction
 from phplayer.emulator.result import InvokeResult
 from phplayer.emulator.spec import FunctionSpec
 from phplayer.errors import UsageError
+from tests.integration.fake_api import assert_no_complaint
 from tests.integration.functions import layer, shell, write
 
 if TYPE_CHECKING:
@@ -42,7 +43,9 @@ def serve(
         async with LocalFunction(described, faults=faults, init_limit=init_limit) as function:
             return [await function.invoke(json.dumps(event).encode(), caller=caller) for event in events]
 
-    return asyncio.run(run())
+    results = asyncio.run(run())
+    assert_no_complaint("".join(result.logs for result in results), Path("/opt"))
+    return results
 
 
 def report(result: InvokeResult) -> Mapping[str, str]:
@@ -88,6 +91,12 @@ def test_a_start_that_takes_too_long_is_repeated_too(opt: Path, tmp_path: Path) 
         "Phase: init\tStatus: timeout",
         "Phase: invoke\tStatus: timeout",
     ]
+
+
+def test_lambdas_init_phase_has_ten_seconds(opt: Path, tmp_path: Path) -> None:
+    hanging = spec(opt, shell(tmp_path, "exec sleep 600"), timeout=1)
+    (result,) = serve(hanging, {}, init_limit=INIT_LIMIT)
+    assert float(result.failed_starts[0].removeprefix("INIT_REPORT Init Duration: ").split()[0]) >= 10_000
 
 
 def test_a_slow_start_succeeds_in_the_events_own_time(opt: Path, tmp_path: Path) -> None:
@@ -143,6 +152,19 @@ def test_a_runtime_that_died_while_idle_costs_no_event(opt: Path, tmp_path: Path
     first, second = asyncio.run(run())
     assert (first.error, second.error) == (None, None)
     assert second.init_ms is not None, "another runtime had to be started"
+
+
+def test_a_runtime_that_asks_and_never_listens_times_out_once(opt: Path, tmp_path: Path) -> None:
+    asks = """
+        echo "begun\\n";
+        $api = stream_socket_client("tcp://" . getenv("AWS_LAMBDA_RUNTIME_API"));
+        fwrite($api, "GET /2018-06-01/runtime/invocation/next HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n");
+        fclose($api);
+        sleep(600);
+    """
+    (result,) = serve(spec(opt, shell(tmp_path, f"exec /opt/bin/php -n -r '{asks}'"), timeout=1), {})
+    assert (result.status, result.failed_starts) == ("timeout", ())
+    assert result.logs == "begun\n"
 
 
 @pytest.mark.parametrize("own", [True, False])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -80,6 +81,32 @@ def test_events_are_served_in_order_from_the_folder_itself(phplayer: Phplayer, f
     assert done.stdout.splitlines() == ['"Hello, world"', '"Hello, a"', '"Hello, b"']
     assert done.stderr.count("Init Duration: ") == 1
     assert done.stderr.count("REPORT ") == 3
+
+
+def test_a_stream_tells_when_its_first_byte_came(phplayer: Phplayer, function: Path) -> None:
+    write(function, {"stream.php": "return function () { yield 'first '; yield 'second'; };"})
+    done = phplayer("invoke", function, "--handler", "stream.php")
+    assert done.stdout == "first second\n"
+    assert re.search(r"^Streamed: the first byte came after \d+\.\d\d ms$", done.stderr, re.MULTILINE)
+    (result,) = json.loads(phplayer("invoke", function, "--handler", "stream.php", "--json").stdout)["results"]
+    assert (result["payload_text"], result["streamed"]) == ("first second", True)
+    assert 0 < result["first_byte_ms"] <= result["duration_ms"]
+    plain = phplayer("invoke", function, "--payload", '{"name": "x"}')
+    assert "Streamed" not in plain.stderr
+
+
+@pytest.mark.parametrize(
+    ("streamed", "text"),
+    [("'NaN'", "NaN"), ("str_repeat('[', 5000)", "[" * 5000), (r'"\xff"', "\ufffd"), ("''", "")],
+)
+def test_json_holds_an_answer_that_is_none_as_text(
+    phplayer: Phplayer, function: Path, streamed: str, text: str
+) -> None:
+    write(function, {"stream.php": f"return function () {{ yield {streamed}; }};"})
+    done = phplayer("invoke", function, "--handler", "stream.php", "--json")
+    assert "NaN," not in done.stdout, "which would not be JSON"
+    (result,) = json.loads(done.stdout)["results"]
+    assert (result["payload"], result["payload_text"]) == (None, text)
 
 
 def test_json_holds_everything(phplayer: Phplayer, function: Path) -> None:
@@ -174,6 +201,22 @@ def test_memory_variables_and_client_context_arrive(phplayer: Phplayer, function
     assert [json.loads(line) for line in done.stdout.splitlines()] == [[n, *rest] for n in (1, 2, 1, 2)]
 
 
+def test_a_folder_of_any_name_and_words_of_any_bytes(phplayer: Phplayer, function: Path) -> None:
+    folder = write(
+        function / "ünï fn", {"src/index.php": "function index($n, $context) { return [$n, $context->functionName]; }"}
+    )
+    assert json.loads(phplayer("invoke", folder, "--payload", '"ü"').stdout) == ["ü", "n-fn"]
+    done = phplayer("invoke", folder, "--payload", os.fsdecode(b'"\xff"'), check=False)
+    assert done.returncode == 2
+    assert "error: --payload is not JSON: byte 0xff at line 1, column 2 is not UTF-8." in done.stderr
+
+
+def test_a_folder_that_is_not_there_is_told_first(phplayer: Phplayer, tmp_path: Path) -> None:
+    done = phplayer("invoke", tmp_path / "nowhere", check=False)
+    assert done.returncode == 2
+    assert f"error: There is no function folder {tmp_path}/nowhere." in done.stderr
+
+
 def test_before_build_it_says_to_build(phplayer: Phplayer, tmp_path: Path) -> None:
     done = phplayer("invoke", tmp_path, check=False)
     assert done.returncode == 3
@@ -194,7 +237,10 @@ def _sleeping(function: Path, *options: str) -> subprocess.Popen[str]:
     return process
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGQUIT, -3), (signal.SIGKILL, -9)],
+)
 def test_nothing_is_left_whatever_ends_it(function: Path, number: signal.Signals, code: int) -> None:
     process = _sleeping(function, "--payload", '{"do": "sleep"}')
     _end(process, number, code, function)

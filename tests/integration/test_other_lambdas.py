@@ -15,6 +15,7 @@ from phplayer.emulator.sandbox import Sandbox, SandboxSpec
 from phplayer.emulator.spec import FunctionSpec, environment
 from phplayer.runtime import Architecture, BootstrapMode
 from tests.integration import docker_function
+from tests.integration.fake_api import assert_no_complaint
 from tests.integration.functions import layer, write
 from tests.integration.scenarios import SCENARIOS, Outcome, Scenario, read
 from tests.ports import free_port
@@ -56,6 +57,7 @@ def test_here(opts: Layers, tmp_path: Path, name: str) -> None:
     async def run() -> list[Outcome]:
         async with LocalFunction(described(scenario, opts, tmp_path)) as function:
             results = [await function.invoke(json.dumps(event).encode()) for event in scenario.events]
+        assert_no_complaint("".join(result.logs for result in results), Path("/opt"))
         return [("error", result.error.type) if result.error else read(result.payload) for result in results]
 
     assert asyncio.run(run()) == list(scenario.outcomes)
@@ -67,6 +69,7 @@ def test_under_rie(rie: Path, opts: Layers, tmp_path: Path, name: str) -> None:
     outcomes, log = asyncio.run(under_rie(rie, described(scenario, opts, tmp_path), scenario.events))
     expected = [scenario.rie.get(number, outcome) for number, outcome in enumerate(scenario.outcomes)]
     assert outcomes == expected, log
+    assert_no_complaint(log, Path("/opt"))
     if all(kind == "answer" for kind, _ in scenario.outcomes):
         assert "Invoke failed" not in log, "nothing that was answered may count as failed"
 

@@ -91,6 +91,96 @@ def test_a_time_out_takes_what_has_hidden_itself(opts: dict[BootstrapMode, Path]
     assert living_in(folder) == []
 
 
+def test_a_flood_of_output_does_not_hold_up_the_time_out(opts: dict[BootstrapMode, Path], tmp_path: Path) -> None:
+    source = r"""
+        function index($how) {
+            if ($how === 'ok') return 'fine';
+            for ($i = 0; $i < 4; ++$i) proc_open(['sh', '-c', 'exec yes "a line of many" >&2'], [], $pipes);
+            proc_close(proc_open(['sleep', '600'], [], $pipes)); // no signal ends that wait
+        }
+    """
+    folder = write(tmp_path, {"src/index.php": source})
+
+    async def run() -> tuple[InvokeResult, InvokeResult]:
+        async with LocalFunction(spec(opts[BootstrapMode.FUNCTION], folder, timeout=3)) as function:
+            return await function.invoke(b'"flood"'), await function.invoke(b'"ok"')
+
+    flooded, after = asyncio.run(run())
+    assert (flooded.status, after.payload) == ("timeout", b'"fine"')
+    assert "\na line of many\n" in flooded.logs
+    assert len(flooded.logs) < 9 << 20, "the end of it is kept"
+
+
+HANGING = """
+    function index($do) {
+        if ($do === 'ok') return 'fine';
+        file_put_contents('php://stderr', "hanging\\n");
+        proc_close(proc_open(['setsid', 'sleep', '600'], [], $pipes));
+    }
+"""
+
+
+def test_an_exception_of_the_caller_leaves_nothing(opts: dict[BootstrapMode, Path], tmp_path: Path) -> None:
+    folder = write(tmp_path, {"src/index.php": HANGING})
+
+    async def run() -> None:
+        hanging = asyncio.Event()
+        described = spec(opts[BootstrapMode.FUNCTION], folder, timeout=600)
+        async with LocalFunction(described, lambda _line: hanging.set()) as function:
+            under_way, queued = (asyncio.create_task(function.invoke(b'"hang"')) for _ in range(2))
+            await hanging.wait()
+            try:
+                raise LookupError
+            finally:
+                cut_off.extend([under_way, queued])
+
+    async def look() -> None:
+        with pytest.raises(LookupError):
+            await run()
+        assert living_in(folder) == []
+        under_way, queued = await asyncio.gather(*cut_off, return_exceptions=True)
+        assert isinstance(under_way, InvokeResult)
+        assert under_way.error is not None
+        assert isinstance(queued, RuntimeError)
+        assert living_in(folder) == [], "nor is anything started for the one that waited"
+
+    cut_off: list[asyncio.Task[InvokeResult]] = []
+    asyncio.run(look())
+
+
+def test_a_function_closed_while_it_starts_leaves_nothing(opts: dict[BootstrapMode, Path], tmp_path: Path) -> None:
+    folder = write(tmp_path, {"src/index.php": HANGING})
+
+    async def run() -> None:
+        async with LocalFunction(spec(opts[BootstrapMode.FUNCTION], folder, timeout=600)) as function:
+            starting = asyncio.create_task(function.invoke(b'"ok"'))
+            await asyncio.sleep(0)
+            assert function._runtimes._starting.locked()
+        with pytest.raises(RuntimeError, match="closed"):
+            await starting
+        assert living_in(folder) == []
+
+    asyncio.run(run())
+
+
+def test_an_event_given_up_does_not_hold_up_the_next(opts: dict[BootstrapMode, Path], tmp_path: Path) -> None:
+    folder = write(tmp_path, {"src/index.php": HANGING})
+
+    async def run() -> tuple[list[int], InvokeResult]:
+        hanging = asyncio.Event()
+        described = spec(opts[BootstrapMode.FUNCTION], folder, timeout=60)
+        async with LocalFunction(described, lambda _line: hanging.set()) as function:
+            given_up = asyncio.create_task(function.invoke(b'"hang"'))
+            await hanging.wait()
+            given_up.cancel()
+            await asyncio.wait([given_up])
+            return living_in(folder), await function.invoke(b'"ok"')
+
+    left, after = asyncio.run(run())
+    assert left == []
+    assert (after.error, after.payload) == (None, b'"fine"')
+
+
 def test_a_runtime_that_leaves_its_work_to_a_daemon_has_ended(opts: dict[BootstrapMode, Path], tmp_path: Path) -> None:
     folder = shell(write(tmp_path, {"src/index.php": "function index() {}"}), "(/opt/bootstrap &); exit 0")
 

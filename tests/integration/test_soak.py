@@ -14,8 +14,8 @@ import os
 import random
 import time
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -134,7 +134,7 @@ class Books:
 
     def note(self, number: int, kind: str, result: InvokeResult, expected: set[str] | None) -> None:
         """Write down what a caller was told; a failure must be of these types, where it is known."""
-        self.results[number] = kind, result
+        self.results[number] = kind, replace(result, payload=b"", logs="")  # there will be millions
         if result.error is None:
             if json.loads(result.payload) != [kind, number]:
                 self.wrong.append(f"event {number} ({kind}) was answered {result.payload[:200]!r}")
@@ -177,13 +177,19 @@ class Books:
   handlers {self.ran.total()} run; {starts} starts
   events   {dict(kinds)}
   failures {dict(failures)}
-  faults   { ({kind.name: count for kind, count in injected.items()}) }"""
+  faults   {dict(sorted((kind.name, count) for kind, count in injected.items()))}"""
+
+    @property
+    def failures(self) -> int:
+        """How many callers were told of an error."""
+        return sum(result.error is not None for _, result in self.results.values())
 
 
 class RecentFaults:
     """Random faults, remembered until they are asked for."""
 
     def __init__(self, seed: int) -> None:
+        self.seed = seed
         self.random = RandomFaults(RATES, seed=seed)
         self._recent: list[FaultKind] = []
         self._before: list[FaultKind] = []
@@ -211,9 +217,23 @@ def kinds(seed: int) -> Iterator[str]:
         yield from drawn.choices(names, rates, k=1000)
 
 
-async def soak(opt: Path, task: Path, workers: int, seed: int, until: float) -> tuple[Books, RecentFaults]:
-    books, faults = Books(name=f"seed {seed}, workers {workers}"), RecentFaults(seed)
-    events = enumerate(kinds(seed))
+def total(done: Sequence[tuple[Books, RecentFaults]], seconds: float) -> str:
+    """Return the figures of all functions together."""
+    events = sum(len(books.results) for books, _ in done)
+    failures = sum(books.failures for books, _ in done)
+    faults = sum(faults.random.injected.total() for _, faults in done)
+    said = f"{seconds:.0f} seconds, seed {SEED}: {events} events ({events / seconds:.0f} a second), "
+    return f"{said}{events - failures} answers, {failures} failures, {faults} faults of the API"
+
+
+async def tell_on_and_on(done: Sequence[tuple[Books, RecentFaults]], begin: float) -> None:
+    while True:
+        await asyncio.sleep(60)
+        print(f"\n{total(done, time.monotonic() - begin)} so far", end="", flush=True)  # noqa: T201  as below
+
+
+async def soak(opt: Path, task: Path, workers: int, books: Books, faults: RecentFaults, until: float) -> None:
+    events = enumerate(kinds(faults.seed))
 
     async def call_on_and_on(function: LocalFunction) -> None:
         for number, kind in events:
@@ -240,7 +260,6 @@ async def soak(opt: Path, task: Path, workers: int, seed: int, until: float) -> 
         )
         async with LocalFunction(spec, faults=faults, witness=books.witness) as function:
             await asyncio.gather(*(call_on_and_on(function) for _ in range(workers)))
-    return books, faults
 
 
 @pytest.mark.timeout(SECONDS * 3 + 300)
@@ -249,17 +268,26 @@ def test_no_event_is_lost_or_run_twice(built: Built, tmp_path: Path, capsys: pyt
     task = write(tmp_path / "task", {"src/index.php": SOURCE})
     before = set(processes.children(os.getpid()))
 
-    async def run() -> list[tuple[Books, RecentFaults]]:
-        until = time.monotonic() + SECONDS
-        functions = (soak(opt, task, workers, SEED + number, until) for number, workers in enumerate(WORKERS))
-        return await asyncio.gather(*functions)
+    done = [
+        (Books(name=f"seed {seed}, workers {workers}"), RecentFaults(seed))
+        for seed, workers in enumerate(WORKERS, SEED)
+    ]
+    begin = time.monotonic()
 
-    done = asyncio.run(run())
+    async def run() -> None:
+        telling = asyncio.create_task(tell_on_and_on(done, begin))
+        each = zip(WORKERS, done, strict=True)
+        await asyncio.gather(*(soak(opt, task, workers, *books, begin + SECONDS) for workers, books in each))
+        telling.cancel()
+
     with capsys.disabled():
-        print(f"\n{SECONDS:.0f} seconds")  # noqa: T201  figures for whoever ran it
+        asyncio.run(run())
+        print(f"\n{total(done, time.monotonic() - begin)}")  # noqa: T201  figures for whoever ran it
         for books, faults in done:
             print(books.figures(faults.random.injected))  # noqa: T201  figures for whoever ran it
     for books, _ in done:
         books.check()
         assert {kind for kind, _ in books.results.values()} == set(KINDS)
     assert set(processes.children(os.getpid())) <= before
+    with capsys.disabled():
+        print("None was lost, run twice or answered twice.")  # noqa: T201  figures for whoever ran it

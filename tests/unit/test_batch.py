@@ -131,25 +131,28 @@ class SignalledRequest(batch.Request):
         return partial(batch.Request, **{name: value for name, value in vars(self).items() if name != "number"}), ()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_while_a_build_starts_ends_that_build_too(tmp_path: Path, number: signal.Signals) -> None:
     def terminated(_number: int, _frame: object) -> None:
         raise Terminated
 
     plain = stand_ins.request(tmp_path, "8.2", "hang")
     started = SignalledRequest(number=number, **vars(plain))
-    before = signal.signal(signal.SIGTERM, terminated)
+    before = {each: signal.signal(each, terminated) for each in (signal.SIGTERM, signal.SIGHUP)}
     try:
         with pytest.raises((KeyboardInterrupt, Terminated)):
             batch.build_all([started, plain], parallel=1, listener=print, build=stand_ins.build)
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for each, handler in before.items():
+            signal.signal(each, handler)
     assert multiprocessing.active_children() == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_ctrl_c_in_a_terminal_or_a_killed_parent_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
-    """Ctrl-C goes to every process of the terminal's group at once; SIGKILL to the parent alone."""
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP, signal.SIGKILL])
+def test_ctrl_c_or_the_end_of_a_terminal_or_a_killed_parent_leaves_nothing(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    """What a terminal sends goes to every process of its group at once; SIGKILL to the parent alone."""
     code = (
         "import sys; from pathlib import Path; from tests import stand_ins; from phplayer import batch\n"
         "if __name__ == '__main__':\n"
@@ -167,10 +170,10 @@ def test_ctrl_c_in_a_terminal_or_a_killed_parent_leaves_nothing(tmp_path: Path, 
         start_new_session=True,
     )
     pids = started(tmp_path, 2)
-    if number == signal.SIGINT:
-        os.killpg(process.pid, number)
-    else:
+    if number == signal.SIGKILL:
         process.send_signal(number)
+    else:
+        os.killpg(process.pid, number)
     _, said = process.communicate(timeout=120)
     assert gone(pids)
     assert len(list(tmp_path.glob("*.cleaned"))) == 2

@@ -33,6 +33,10 @@ def test_any_json_value_is_an_event(data: bytes) -> None:
         (b'{\n"a": "\xff"}', "byte 0xff at line 2, column 7 is not UTF-8"),
         (b'"' + b"x" * EVENT_LIMIT + b'"', "has 6,291,458 bytes; Lambda takes events up to 6,291,456."),
         (b"[" * 100_000, "nested too deeply"),
+        (b"[NaN]", "here is not JSON: it has no word for NaN."),
+        (b"-Infinity", "it has no word for -Infinity"),
+        (b"\xef\xbb\xbf{}", "here is not JSON: Unexpected UTF-8 BOM"),
+        ("{}".encode("utf-16"), "byte 0xff at line 1, column 1 is not UTF-8"),  # as a Windows shell saves it
     ],
 )
 def test_what_lambda_would_not_take_is_refused(data: bytes, message: str) -> None:
@@ -46,7 +50,9 @@ def test_what_lambda_would_not_take_is_refused(data: bytes, message: str) -> Non
     ("template", "handler"),
     [
         ("Resources:\n  F:\n    Properties:\n      Handler: src/app.main # here\n", "src/app.main"),
-        ('      Handler: "App\\\\Main"\n', "App\\\\Main"),
+        ('      Handler: "App\\\\Main"\n', "App\\Main"),  # YAML's double quotes escape, its others do not
+        ("      Handler: 'App\\Main'\n", "App\\Main"),
+        ("      Handler: App\\Main\n", "App\\Main"),
         ("      Handler: 'app.php'\n", "app.php"),
         ("      Handler: a\n      Handler: b\n", "index"),
         ("      Handler: a\n      Handler: a\n", "a"),
@@ -60,6 +66,14 @@ def test_the_handler_comes_from_the_template_if_it_names_one(
     if template is not None:
         (tmp_path / "template.yaml").write_text(template)
     assert invocation.handler_of(tmp_path) == handler
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [("hello_1-x", "hello_1-x"), ("my füñ fn", "my-f-fn"), ("你好", "function"), ("x" * 80, "x" * 64)],
+)
+def test_a_function_is_called_as_its_folder_in_letters_that_lambda_takes(folder: str, name: str) -> None:
+    assert invocation.name_of(Path("/somewhere", folder)) == name
 
 
 def test_time_and_memory_come_from_the_template_too(tmp_path: Path) -> None:
