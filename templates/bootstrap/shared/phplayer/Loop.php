@@ -79,7 +79,7 @@ final class Loop
             if (!$loop->signals->isTerminated()) {
                 $loop->ended = true;
                 Log::write('ERROR', "The Runtime API cannot be used any more: {$reason->getMessage()}. PHP ends.");
-                exit(1);
+                exit($loop->code = self::isWorker() ? Holding::API_FAILED : 1);
             }
         }
         $loop->ended = true;
@@ -127,13 +127,13 @@ final class Loop
         $this->ended = true;
         Log::failure($failure->document());
         $this->api->failInit($failure->category(), $failure->json());
-        exit(self::initFailed());
+        exit(self::isWorker() ? Holding::INIT_FAILED : 1);
     }
 
-    /** The exit code of a failed start: one of several workers says with it that another would fail as well. */
-    private static function initFailed(): int
+    /** One of several: their watcher learns from the exit code how it ended. */
+    private static function isWorker(): bool
     {
-        return \getenv('PHPLAYER_WORKER') === false ? 1 : 70;
+        return \class_exists(Holding::class, false);
     }
 
     private function serve(\Closure $handler, int $most): void
@@ -267,7 +267,7 @@ final class Loop
         } catch (ConnectionLost | RuntimeApiRefused $reason) {
             $this->ended = true;
             Log::write('ERROR', "The Runtime API could not be told: {$reason->getMessage()}.");
-            exit(1);
+            exit($this->code = self::isWorker() ? Holding::API_FAILED : 1);
         }
         throw $interrupted;
     }
@@ -332,7 +332,7 @@ final class Loop
             Log::write('ERROR', "The Runtime API could not be told: {$reason->getMessage()}.");
         }
         if ($this->starting) {
-            exit(self::initFailed());
+            exit(self::isWorker() ? Holding::INIT_FAILED : 1);
         }
     }
 }
