@@ -116,6 +116,9 @@ SCENARIOS: Mapping[str, Scenario] = {
         memory_mb=192,
         everywhere=True,
     ),
+    "endless recursion": one(
+        f"{_FAILS_FIRST} return 1 + index($event, $context);", error("Function.OutOfMemory"), FINE, memory_mb=192
+    ),
     "a result that is not JSON": one(f"{_FAILS_FIRST} return NAN;", error("Function.BadResult"), FINE),
     "a response that is too large": one(
         f"{_FAILS_FIRST} return str_repeat('x', (6 << 20) + 200);", error("Function.ResponseSizeTooLarge"), FINE

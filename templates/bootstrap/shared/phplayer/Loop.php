@@ -26,11 +26,13 @@ final class Loop
     private const DEPTH = 4096; // of nested arrays in an event or a result
     private const RESERVE = 16; // MB granted on top of what is in use, to report that memory is exhausted
     private const OVERHEAD = 40; // MB that a function's memory holds beside what PHP counts: PHP itself, the reserve
-    private const SPARE = 65536; // bytes set free to get that far
+    private const SPARE = 320 << 10; // bytes set free to get that far: more than a page of PHP's stack of calls (256 KB)
+    private const SPARE_NAME = 'phplayer: memory to be set free'; // the global variable that holds them
 
     private readonly Signals $signals;
     private readonly int $pid;
-    private ?string $spare;
+    /** @var resource|false|null a file descriptor set free where every other is taken */
+    private $spareFile;
     private bool $starting = true;
     private string $requestId = ''; // of the event being worked on
     private bool $answered = false; // it was reported as failed while the handler ran
@@ -44,7 +46,11 @@ final class Loop
     private function __construct(private readonly RuntimeApi $api, private readonly ?Holding $holding)
     {
         $this->pid = (int) \getmypid();
-        $this->spare = \str_repeat('.', self::SPARE);
+        // Endless recursion leaves no room to call a shutdown function. PHP then destroys objects that only a global
+        // variable holds, and then ends the output: our output handler can be called, and does what is to be done.
+        $GLOBALS[self::SPARE_NAME] = new \ArrayObject([\str_repeat('.', self::SPARE)]);
+        Log::$exhausted = $this->shutdown(...);
+        $this->spareFile = @\fopen('/dev/null', 'r');
         $this->signals = new Signals($this->interrupt(...), $api->stop(...));
         $this->open = $this->open(...);
     }
@@ -290,7 +296,10 @@ final class Loop
     /** @return class-string<Failure> */
     private function failure(): string
     {
-        require_once __DIR__ . '/Failure.php';
+        if ($this->spareFile !== null) {
+            $this->spareFile = null;
+            require_once __DIR__ . '/Failure.php';
+        }
         return Failure::class;
     }
 
@@ -308,7 +317,8 @@ final class Loop
             return; // a process that the handler forked has nothing to report
         }
         $this->ended = true;
-        $this->spare = null;
+        unset($GLOBALS[self::SPARE_NAME]);
+        $this->signals->leave(); // a fatal error has left the handler without it
         $error = \error_get_last();
         if (\str_starts_with($error['message'] ?? '', 'Allowed memory size')) {
             \ini_set('memory_limit', (string) (\memory_get_usage(true) + (self::RESERVE << 20)));
