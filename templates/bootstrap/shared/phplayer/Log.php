@@ -108,7 +108,7 @@ final class Log
     /** What was printed ends here: buffers that were left open and a line without an end go out. */
     public static function endOutput(): void
     {
-        if (\ob_list_handlers() !== self::$handlers) {
+        if (self::$interrupted || \ob_list_handlers() !== self::$handlers) {
             self::closeBuffers();
         }
         if (self::$line !== '') {
@@ -120,11 +120,12 @@ final class Log
     /** Send what was printed into buffers that were left open to the log, and not into the next event. */
     public static function closeBuffers(): void
     {
-        $ours = (\ob_list_handlers()[0] ?? '') === (self::$handlers[0] ?? '');
+        $ours = !self::$interrupted && (\ob_list_handlers()[0] ?? '') === (self::$handlers[0] ?? '');
+        self::$interrupted = false;
         $rest = '';
         for ($left = \ob_get_level(), $base = $ours ? 1 : 0; $left > $base && \ob_get_level() > $base; --$left) {
             try {
-                if (!$ours) { // removed by the function: there is nothing that they could be flushed into
+                if (!$ours) { // removed by the function, or of no use: there is nothing that they could be flushed into
                     $rest = \ob_get_contents() . $rest;
                 }
                 if (!($ours ? @\ob_end_flush() : @\ob_end_clean())) {
@@ -149,11 +150,11 @@ final class Log
     /** An output handler. As text, what is printed goes on to stdout as it is. */
     private static function printed(string $data, int $phase): string
     {
-        self::$printed = \substr(self::$printed . \substr($data, -self::KEPT), -self::KEPT);
         if (($phase & \PHP_OUTPUT_HANDLER_FINAL) !== 0 && self::$exhausted !== null
             && \str_starts_with(\error_get_last()['message'] ?? '', 'Allowed memory size')) {
             (self::$exhausted)();
         }
+        self::$printed = \substr(self::$printed . \substr($data, -self::KEPT), -self::KEPT);
         if (!self::$json) {
             self::$line = $data === '' || $data[-1] === "\n" ? '' : '.';
             return $data;

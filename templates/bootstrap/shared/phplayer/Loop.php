@@ -113,7 +113,7 @@ final class Loop
             $message = "{$error->getMessage()} in {$error->getFile()}:{$error->getLine()}";
             $this->failInit($this->failure()::named('Runtime.HandlerParseError', $message, $error));
         } catch (\Throwable $thrown) {
-            $message = 'The function could not be loaded: ' . $thrown::class . ": {$thrown->getMessage()} in "
+            $message = 'The function could not be loaded: ' . \get_debug_type($thrown) . ": {$thrown->getMessage()} in "
                 . "{$thrown->getFile()}:{$thrown->getLine()}";
             $this->failInit($this->failure()::named('Runtime.HandlerLoadError', $message, $thrown));
         }
@@ -146,7 +146,14 @@ final class Loop
     {
         $this->holding?->tell(Holding::IDLE);
         for ($count = 1; !$this->signals->isTerminated(); ++$count) {
-            $this->work($handler, $this->api->next());
+            try {
+                $this->work($handler, $this->api->next());
+            } catch (ConnectionLost | RuntimeApiRefused $reason) {
+                throw $reason;
+            } catch (\Throwable $thrown) { // of a destructor that ran when all was over
+                $this->answered ? $this->log($thrown) : throw $thrown;
+            }
+            unset($thrown);
             $this->requestId = '';
             $this->holding?->tell(Holding::IDLE);
             Log::endOutput();
@@ -175,15 +182,7 @@ final class Loop
             }
             $data = \json_decode($event->body, true, self::DEPTH, \JSON_THROW_ON_ERROR);
             unset($event); // a large event is not held twice
-            $this->signals->enter($context->deadlineMs);
-            try {
-                $result = $handler($data, $context);
-                if ($result instanceof \Generator) {
-                    $this->pump($result);
-                }
-            } finally {
-                $this->signals->leave();
-            }
+            $json = $this->call($handler, $data, $context);
             if ($this->answered) {
                 Log::write('WARN', 'The handler went on after its event was reported as failed; its result is dropped.');
             } elseif ($this->stream !== null) {
@@ -192,12 +191,9 @@ final class Loop
                     throw new ConnectionLost('the handler went on after it had failed to end it');
                 }
             } else {
-                $this->api->respond($this->requestId, $this->encode($result));
+                $this->api->respond($this->requestId, $json);
             }
-        } catch (Interrupted $interrupted) {
-            if (!$this->answered) {
-                $this->fail($this->failure()::of($interrupted));
-            }
+            $this->answered = true;
         } catch (ConnectionLost $lost) {
             if ($this->stream === null || $this->answered) {
                 throw $lost;
@@ -205,16 +201,48 @@ final class Loop
             $this->fail($this->failure()::named('Function.StreamBroken', "The answer's stream broke: {$lost->getMessage()}."));
         } catch (RuntimeApiRefused $refused) {
             throw $refused;
-        } catch (ResponseTooLarge $refusal) {
-            $message = "The response is larger than Lambda takes: {$refusal->getMessage()}";
-            $this->fail($this->failure()::named('Function.ResponseSizeTooLarge', $message));
-        } catch (BadResult $bad) {
-            $this->fail($this->failure()::named('Function.BadResult', $bad->getMessage()));
         } catch (\Throwable $thrown) {
             if (!$this->answered) {
                 $this->fail($this->failure()::of($thrown));
+            } elseif (!$thrown instanceof Interrupted) {
+                $this->log($thrown);
             }
         }
+    }
+
+    /** Call the handler; its result as JSON, empty when it streams. All that is of its own happens in here. */
+    private function call(\Closure $handler, mixed $data, Context $context): string
+    {
+        $limit = (string) \ini_get('max_execution_time');
+        if ($limit !== '0') {
+            \set_time_limit((int) $limit); // counted from here: it is meant for one event, not for all
+        }
+        $this->signals->enter($context->deadlineMs);
+        try {
+            $result = $handler($data, $context);
+            if ($result instanceof \Generator) {
+                $this->pump($result);
+            }
+            $json = $this->stream !== null || $this->answered ? '' : $this->encode($result);
+            unset($result); // its destructor may fail, which must be known before the event is answered
+            return $json;
+        } catch (\Throwable $thrown) {
+            throw $thrown;
+        } finally {
+            $this->signals->leave();
+            if (\getmypid() !== $this->pid) {
+                $this->endFork($thrown ?? null);
+            }
+        }
+    }
+
+    /** A process that the handler forked has come back from it: it has no event to answer, and may ask for none. */
+    private function endFork(?\Throwable $thrown): never
+    {
+        if ($thrown !== null) {
+            $this->log($thrown);
+        }
+        exit($thrown === null ? 0 : 255);
     }
 
     private function encode(mixed $result): string
@@ -261,6 +289,13 @@ final class Loop
             $this->api->fail($this->requestId, $failure->category(), $failure->json());
             $this->stream?->abandon();
         }
+        $this->answered = true;
+    }
+
+    /** Of a failure that is no event's, or comes when its event has been told to have failed. */
+    private function log(\Throwable $thrown): void
+    {
+        Log::failure($this->failure()::of($thrown)->document());
     }
 
     /** Called by a signal while the handler runs: the event is reported as failed, and the handler left. */
@@ -269,6 +304,7 @@ final class Loop
         $interrupted = new Interrupted($message);
         try {
             $this->answered = true;
+            Log::$interrupted = true;
             $this->fail($this->failure()::named($type, $message, $interrupted, false));
         } catch (ConnectionLost | RuntimeApiRefused $reason) {
             $this->ended = true;
@@ -283,7 +319,7 @@ final class Loop
         try {
             \gc_collect_cycles();
         } catch (\Throwable $thrown) { // of a destructor
-            Log::failure($this->failure()::of($thrown)->document());
+            $this->log($thrown);
         }
         Log::endOutput();
         // What the loop itself uses for every event is possible garbage to PHP, too, as soon as it was used once: here.
