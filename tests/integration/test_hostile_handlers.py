@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import signal
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.integration.fake_api import FakeApi, Ran
+from tests.integration.fake_api import PATIENCE, FakeApi, Ran
 from tests.integration.functions import layer, write
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Mapping, Sequence
 
     from tests.conftest import Built
@@ -189,6 +192,25 @@ def test_what_a_finally_block_throws_after_an_interruption_is_logged(opt: Path, 
     (type_, _), after = outcomes(ran)
     assert (type_, after) == ("Function.DeadlineNear", "fine")
     assert [record["errorMessage"] for record in ran.records][1:] == ["in finally"]
+
+
+def test_sigterm_ends_a_stream_with_its_reason(opt: Path, tmp_path: Path) -> None:
+    begun = tmp_path / "begun"
+    source = f"""
+        function index() {{ yield 'begun'; touch('{begun}'); while (true) {{ usleep(1000); yield ''; }} }}
+    """
+
+    def when_begun(process: subprocess.Popen[bytes]) -> None:
+        until = time.monotonic() + PATIENCE
+        while not begun.exists() and time.monotonic() < until:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+
+    ran = FakeApi(events=[1, 2]).run(opt, write(tmp_path, {"src/index.php": source}), when=when_begun)
+    (told,) = ran.told
+    assert (told.path, told.body) == ("invocation/0/response", b"begun")
+    assert told.trailers["Lambda-Runtime-Function-Error-Type"] == "Function.Terminated"
+    assert ran.code == 0
 
 
 def test_an_anonymous_class_is_named_without_its_place(opt: Path, tmp_path: Path) -> None:
