@@ -126,6 +126,9 @@ SCENARIOS: Mapping[str, Scenario] = {
         memory_mb=192,
         everywhere=True,
     ),
+    "endless recursion": one(
+        f"{_FAILS_FIRST} return 1 + index($event, $context);", error("Function.OutOfMemory"), FINE, memory_mb=192
+    ),
     "a result that is not JSON": one(f"{_FAILS_FIRST} return NAN;", error("Function.BadResult"), FINE),
     "a result that is not UTF-8": one(f'{_FAILS_FIRST} return ["\\xff"];', error("Function.BadResult"), FINE),
     "a result that contains itself": one(

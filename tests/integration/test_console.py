@@ -144,6 +144,17 @@ def test_a_command_that_will_not_end_is_killed(opt: Path, tmp_path: Path) -> Non
     assert after.path == "invocation/1/response"
 
 
+def test_output_goes_to_the_log_as_it_comes(opt: Path, tmp_path: Path) -> None:
+    program = """<?php
+        echo "begun\\n";
+        $log = 'cat /proc/' . posix_getppid() . '/fd/1'; // a file that is deleted: PHP itself would look for its name
+        for ($end = time() + 60; !str_contains(shell_exec($log), "begun\\n") && time() < $end;) usleep(1000);
+        echo str_contains(shell_exec($log), "begun\\n") ? 'seen' : 'not seen';
+    """
+    ran = FakeApi(events=["wait"]).run(opt, write(tmp_path, {"artisan": program}))
+    assert ran.told[0].json == {"exitCode": 0, "output": "begun\nseen"}
+
+
 def test_commands_that_die_are_told_by_their_exit_code(opt: Path, tmp_path: Path) -> None:
     limits = {"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "128"}
     ran = run(opt, tmp_path, "memory", "signal", "background", environment=limits)

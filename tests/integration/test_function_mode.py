@@ -51,6 +51,15 @@ HANDLERS = {
 }
 
 
+def test_a_closure_of_the_handlers_file_is_no_part_of_the_bootstrap(opt: Path, tmp_path: Path) -> None:
+    source = "return function () { throw new Exception(json_encode([isset($this), get_defined_vars(), __CLASS__])); };"
+    (result,) = serve(opt, write(tmp_path, {"app.php": source}), {}, handler="app.php")
+    assert result.error is not None
+    assert result.error.message == '[false,[],""]'
+    (frame,) = result.error.stack
+    assert frame.startswith("/var/task/app.php:2 {closure")
+
+
 @pytest.mark.parametrize("handler", HANDLERS)
 def test_every_form_of_handler_is_found(opt: Path, tmp_path: Path, handler: str) -> None:
     results = serve(opt, write(tmp_path, HANDLERS[handler]), {"name": "world"}, {"name": "again"}, handler=handler)

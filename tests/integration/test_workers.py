@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from phplayer.emulator.faults import FaultKind, Route, Script
 from phplayer.emulator.function import FunctionSpec, LocalFunction
 from tests.integration.fake_api import FakeApi
 from tests.integration.functions import layer, serve, write
@@ -110,3 +111,25 @@ def test_a_process_replaced_after_so_many_events_costs_none(opt: Path, tmp_path:
     assert outcomes == [1, 2, 1, 2, 1, "Function.Killed", 1, "Function.Exit", 1, "Exception", 1]
     assert [result.init_ms is None for result in results] == [False] + [True] * 10, "one runtime served them all"
     assert sum(result.logs.count("ended\n") for result in results) >= 4
+
+
+def test_an_event_that_the_runtime_api_failed_is_not_laid_to_the_function(opt: Path, tmp_path: Path) -> None:
+    """After a 500 the process has to end; the one that watches it tells the event, and why."""
+    source = "function index($n) { return $n; }"
+
+    async def run() -> list[object]:
+        spec = FunctionSpec(
+            layers=opt,
+            folder=function(tmp_path, source),
+            handler="index",
+            name="probe",
+            timeout=120,
+            environment={"PHPLAYER_MAX_INVOCATIONS": "100"},
+        )
+        async with LocalFunction(
+            spec, init_limit=60.0, faults=Script(Route.RESPONSE, None, FaultKind.SERVER_ERROR)
+        ) as served:
+            results = [await served.invoke(json.dumps(number).encode()) for number in range(3)]
+        return [result.error.type if result.error else json.loads(result.payload) for result in results]
+
+    assert asyncio.run(run()) == [0, "Runtime.ApiFailed", 2]

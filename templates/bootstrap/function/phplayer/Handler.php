@@ -134,10 +134,10 @@ final class Handler
         return self::required($file);
     }
 
-    /** Run a file without showing it our variables. */
-    private static function required(): mixed
+    /** Run a file without showing it our variables, nor this class: a closure made in it would be taken for one of ours. */
+    private static function required(string $file): mixed
     {
-        return require \func_get_arg(0);
+        return \Closure::bind(static fn (): mixed => require \func_get_arg(0), null, null)($file);
     }
 
     /** Refuse at start-up what would fail on every event. */

@@ -29,10 +29,18 @@ final readonly class Failure
     public static function of(\Throwable $thrown, int $depth = self::CAUSES): self
     {
         $previous = $depth > 0 ? $thrown->getPrevious() : null;
+        $message = $thrown->getMessage();
+        [$type, $message, $trace] = match (true) {
+            $thrown instanceof BadResult => ['Function.BadResult', $message, []],
+            $thrown instanceof ResponseTooLarge
+                => ['Function.ResponseSizeTooLarge', "The response is larger than Lambda takes: {$message}", []],
+            // get_debug_type() names an anonymous class without a NUL byte and a path.
+            default => [\get_debug_type($thrown), $message, self::frames($thrown)],
+        };
         return new self(
-            $thrown::class,
-            $thrown->getMessage(),
-            self::frames($thrown),
+            $type,
+            $message,
+            $trace,
             $previous === null ? null : self::of($previous, $depth - 1),
         );
     }
@@ -107,13 +115,17 @@ final readonly class Failure
         $frames = [];
         $origin = "{$file}:{$line}";
         foreach ($trace as $frame) {
-            $function = ($frame['class'] ?? '') . ($frame['type'] ?? '') . $frame['function'];
+            if (\count($frames) === self::FRAMES) {
+                break;
+            }
+            $class = \explode("\0", $frame['class'] ?? '', 2)[0];
+            $function = $class . ($frame['type'] ?? '') . $frame['function'];
             if ($file !== '' && !\str_starts_with($file, __DIR__ . '/')) {
                 $frames[] = "{$file}:{$line} {$function}";
             }
             $file = $frame['file'] ?? '';
             $line = $frame['line'] ?? 0;
         }
-        return $frames === [] ? [$origin] : \array_slice($frames, 0, self::FRAMES);
+        return $frames === [] ? [$origin] : $frames;
     }
 }

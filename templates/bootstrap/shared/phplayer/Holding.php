@@ -13,6 +13,13 @@ final class Holding
 {
     public const STARTING = ''; // it has not asked for an event yet
     public const IDLE = '-';
+
+    /** The exit code of a worker that has reported a failed start: another would fail as well. */
+    public const INIT_FAILED = 70;
+
+    /** That of one that can use the Runtime API no more: what became of its event, nobody may know. */
+    public const API_FAILED = 71;
+
     private const DESCRIPTOR = 4; // of a worker
     private const SIZE = 512; // bytes; a request ID has 36
 

@@ -31,6 +31,12 @@ final class Log
     /** Of the event being worked on; empty between events. */
     public static string $requestId = '';
 
+    /** The handler was interrupted, in our output handler perhaps: PHP does not call one again that has thrown. */
+    public static bool $interrupted = false;
+
+    /** Called when PHP ends its output, want of memory having ended all else. */
+    public static ?\Closure $exhausted = null;
+
     /** The end of what the event has printed so far. */
     public static string $printed = '';
 
@@ -40,6 +46,12 @@ final class Log
     /** @var list<string> the output handlers when only ours is there */
     private static array $handlers = [];
     private static \Closure $onError;
+    /**
+     * Our own of stdout and stderr: a function may close the others, or leave no descriptor to open them anew.
+     *
+     * @var array<string, resource>
+     */
+    private static array $streams = [];
 
     /** Take over what PHP prints and what it has to complain about. */
     public static function start(): void
@@ -49,6 +61,9 @@ final class Log
         // PHP's own errors are told once: here, or by the report of what they ended.
         \ini_set('display_errors', '0');
         \ini_set('log_errors', '0');
+        \ignore_user_abort(true); // to print where STDOUT was closed ends PHP otherwise
+        self::stream('stdout');
+        self::stream('stderr');
         self::$onError = self::complained(...);
         \set_error_handler(self::$onError);
         self::capture();
@@ -93,7 +108,7 @@ final class Log
     /** What was printed ends here: buffers that were left open and a line without an end go out. */
     public static function endOutput(): void
     {
-        if (\ob_list_handlers() !== self::$handlers) {
+        if (self::$interrupted || \ob_list_handlers() !== self::$handlers) {
             self::closeBuffers();
         }
         if (self::$line !== '') {
@@ -105,11 +120,12 @@ final class Log
     /** Send what was printed into buffers that were left open to the log, and not into the next event. */
     public static function closeBuffers(): void
     {
-        $ours = (\ob_list_handlers()[0] ?? '') === (self::$handlers[0] ?? '');
+        $ours = !self::$interrupted && (\ob_list_handlers()[0] ?? '') === (self::$handlers[0] ?? '');
+        self::$interrupted = false;
         $rest = '';
         for ($left = \ob_get_level(), $base = $ours ? 1 : 0; $left > $base && \ob_get_level() > $base; --$left) {
             try {
-                if (!$ours) { // removed by the function: there is nothing that they could be flushed into
+                if (!$ours) { // removed by the function, or of no use: there is nothing that they could be flushed into
                     $rest = \ob_get_contents() . $rest;
                 }
                 if (!($ours ? @\ob_end_flush() : @\ob_end_clean())) {
@@ -132,8 +148,12 @@ final class Log
     }
 
     /** An output handler. As text, what is printed goes on to stdout as it is. */
-    private static function printed(string $data): string
+    private static function printed(string $data, int $phase): string
     {
+        if (($phase & \PHP_OUTPUT_HANDLER_FINAL) !== 0 && self::$exhausted !== null
+            && \str_starts_with(\error_get_last()['message'] ?? '', 'Allowed memory size')) {
+            (self::$exhausted)();
+        }
         self::$printed = \substr(self::$printed . \substr($data, -self::KEPT), -self::KEPT);
         if (!self::$json) {
             self::$line = $data === '' || $data[-1] === "\n" ? '' : '.';
@@ -161,7 +181,7 @@ final class Log
         if (self::$json) {
             self::write('INFO', $line);
         } else {
-            \file_put_contents('php://stdout', "\n");
+            \fwrite(self::stream('stdout'), "\n");
         }
     }
 
@@ -192,7 +212,12 @@ final class Log
 
     private static function put(string $line): void
     {
-        // Opened each time: the function may have closed STDERR.
-        \file_put_contents('php://stderr', $line . "\n");
+        \fwrite(self::stream('stderr'), $line . "\n");
+    }
+
+    /** @return resource */
+    private static function stream(string $name)
+    {
+        return self::$streams[$name] ??= \fopen("php://{$name}", 'w');
     }
 }

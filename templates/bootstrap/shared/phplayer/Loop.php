@@ -26,11 +26,13 @@ final class Loop
     private const DEPTH = 4096; // of nested arrays in an event or a result
     private const RESERVE = 16; // MB granted on top of what is in use, to report that memory is exhausted
     private const OVERHEAD = 40; // MB that a function's memory holds beside what PHP counts: PHP itself, the reserve
-    private const SPARE = 65536; // bytes set free to get that far
+    private const SPARE = 320 << 10; // bytes set free to get that far: more than a page of PHP's stack of calls (256 KB)
+    private const SPARE_NAME = 'phplayer: memory to be set free'; // the global variable that holds them
 
     private readonly Signals $signals;
     private readonly int $pid;
-    private ?string $spare;
+    /** @var resource|false|null a file descriptor set free where every other is taken */
+    private $spareFile;
     private bool $starting = true;
     private string $requestId = ''; // of the event being worked on
     private bool $answered = false; // it was reported as failed while the handler ran
@@ -44,7 +46,11 @@ final class Loop
     private function __construct(private readonly RuntimeApi $api, private readonly ?Holding $holding)
     {
         $this->pid = (int) \getmypid();
-        $this->spare = \str_repeat('.', self::SPARE);
+        // Endless recursion leaves no room to call a shutdown function. PHP then destroys objects that only a global
+        // variable holds, and then ends the output: our output handler can be called, and does what is to be done.
+        $GLOBALS[self::SPARE_NAME] = new \ArrayObject([\str_repeat('.', self::SPARE)]);
+        Log::$exhausted = $this->shutdown(...);
+        $this->spareFile = @\fopen('/dev/null', 'r');
         $this->signals = new Signals($this->interrupt(...), $api->stop(...));
         $this->open = $this->open(...);
     }
@@ -80,7 +86,7 @@ final class Loop
             if (!$loop->signals->isTerminated()) {
                 $loop->ended = true;
                 Log::write('ERROR', "The Runtime API cannot be used any more: {$reason->getMessage()}. PHP ends.");
-                exit(1);
+                exit($loop->code = self::isWorker() ? Holding::API_FAILED : 1);
             }
         }
         $loop->ended = true;
@@ -108,7 +114,7 @@ final class Loop
             $message = "{$error->getMessage()} in {$error->getFile()}:{$error->getLine()}";
             $this->failInit($this->failure()::named('Runtime.HandlerParseError', $message, $error));
         } catch (\Throwable $thrown) {
-            $message = 'The function could not be loaded: ' . $thrown::class . ": {$thrown->getMessage()} in "
+            $message = 'The function could not be loaded: ' . \get_debug_type($thrown) . ": {$thrown->getMessage()} in "
                 . "{$thrown->getFile()}:{$thrown->getLine()}";
             $this->failInit($this->failure()::named('Runtime.HandlerLoadError', $message, $thrown));
         }
@@ -128,20 +134,27 @@ final class Loop
         $this->ended = true;
         Log::failure($failure->document());
         $this->api->failInit($failure->category(), $failure->json());
-        exit(self::initFailed());
+        exit(self::isWorker() ? Holding::INIT_FAILED : 1);
     }
 
-    /** The exit code of a failed start: one of several workers says with it that another would fail as well. */
-    private static function initFailed(): int
+    /** One of several: their watcher learns from the exit code how it ended. */
+    private static function isWorker(): bool
     {
-        return \getenv('PHPLAYER_WORKER') === false ? 1 : 70;
+        return \class_exists(Holding::class, false);
     }
 
     private function serve(\Closure $handler, int $most): void
     {
         $this->holding?->tell(Holding::IDLE);
         for ($count = 1; !$this->signals->isTerminated(); ++$count) {
-            $this->work($handler, $this->api->next());
+            try {
+                $this->work($handler, $this->api->next());
+            } catch (ConnectionLost | RuntimeApiRefused $reason) {
+                throw $reason;
+            } catch (\Throwable $thrown) { // of a destructor that ran when all was over
+                $this->answered ? $this->log($thrown) : throw $thrown;
+            }
+            unset($thrown);
             $this->requestId = '';
             $this->holding?->tell(Holding::IDLE);
             Log::endOutput();
@@ -170,15 +183,7 @@ final class Loop
             }
             $data = \json_decode($event->body, true, self::DEPTH, \JSON_THROW_ON_ERROR);
             unset($event); // a large event is not held twice
-            $this->signals->enter($context->deadlineMs);
-            try {
-                $result = $handler($data, $context);
-                if ($result instanceof \Generator) {
-                    $this->pump($result);
-                }
-            } finally {
-                $this->signals->leave();
-            }
+            $json = $this->call($handler, $data, $context);
             if ($this->answered) {
                 Log::write('WARN', 'The handler went on after its event was reported as failed; its result is dropped.');
             } elseif ($this->stream !== null) {
@@ -187,12 +192,9 @@ final class Loop
                     throw new ConnectionLost('the handler went on after it had failed to end it');
                 }
             } else {
-                $this->api->respond($this->requestId, $this->encode($result));
+                $this->api->respond($this->requestId, $json);
             }
-        } catch (Interrupted $interrupted) {
-            if (!$this->answered) {
-                $this->fail($this->failure()::of($interrupted));
-            }
+            $this->answered = true;
         } catch (ConnectionLost $lost) {
             if ($this->stream === null || $this->answered) {
                 throw $lost;
@@ -200,16 +202,48 @@ final class Loop
             $this->fail($this->failure()::named('Function.StreamBroken', "The answer's stream broke: {$lost->getMessage()}."));
         } catch (RuntimeApiRefused $refused) {
             throw $refused;
-        } catch (ResponseTooLarge $refusal) {
-            $message = "The response is larger than Lambda takes: {$refusal->getMessage()}";
-            $this->fail($this->failure()::named('Function.ResponseSizeTooLarge', $message));
-        } catch (BadResult $bad) {
-            $this->fail($this->failure()::named('Function.BadResult', $bad->getMessage()));
         } catch (\Throwable $thrown) {
             if (!$this->answered) {
                 $this->fail($this->failure()::of($thrown));
+            } elseif (!$thrown instanceof Interrupted) {
+                $this->log($thrown);
             }
         }
+    }
+
+    /** Call the handler; its result as JSON, empty when it streams. All that is of its own happens in here. */
+    private function call(\Closure $handler, mixed $data, Context $context): string
+    {
+        $limit = (string) \ini_get('max_execution_time');
+        if ($limit !== '0') {
+            \set_time_limit((int) $limit); // counted from here: it is meant for one event, not for all
+        }
+        $this->signals->enter($context->deadlineMs);
+        try {
+            $result = $handler($data, $context);
+            if ($result instanceof \Generator) {
+                $this->pump($result);
+            }
+            $json = $this->stream !== null || $this->answered ? '' : $this->encode($result);
+            unset($result); // its destructor may fail, which must be known before the event is answered
+            return $json;
+        } catch (\Throwable $thrown) {
+            throw $thrown;
+        } finally {
+            $this->signals->leave();
+            if (\getmypid() !== $this->pid) {
+                $this->endFork($thrown ?? null);
+            }
+        }
+    }
+
+    /** A process that the handler forked has come back from it: it has no event to answer, and may ask for none. */
+    private function endFork(?\Throwable $thrown): never
+    {
+        if ($thrown !== null) {
+            $this->log($thrown);
+        }
+        exit($thrown === null ? 0 : 255);
     }
 
     private function encode(mixed $result): string
@@ -256,6 +290,13 @@ final class Loop
             $this->api->fail($this->requestId, $failure->category(), $failure->json());
             $this->stream?->abandon();
         }
+        $this->answered = true;
+    }
+
+    /** Of a failure that is no event's, or comes when its event has been told to have failed. */
+    private function log(\Throwable $thrown): void
+    {
+        Log::failure($this->failure()::of($thrown)->document());
     }
 
     /** Called by a signal while the handler runs: the event is reported as failed, and the handler left. */
@@ -264,11 +305,12 @@ final class Loop
         $interrupted = new Interrupted($message);
         try {
             $this->answered = true;
+            Log::$interrupted = true;
             $this->fail($this->failure()::named($type, $message, $interrupted, false));
         } catch (ConnectionLost | RuntimeApiRefused $reason) {
             $this->ended = true;
             Log::write('ERROR', "The Runtime API could not be told: {$reason->getMessage()}.");
-            exit(1);
+            exit($this->code = self::isWorker() ? Holding::API_FAILED : 1);
         }
         throw $interrupted;
     }
@@ -278,7 +320,7 @@ final class Loop
         try {
             \gc_collect_cycles();
         } catch (\Throwable $thrown) { // of a destructor
-            Log::failure($this->failure()::of($thrown)->document());
+            $this->log($thrown);
         }
         Log::endOutput();
         // What the loop itself uses for every event is possible garbage to PHP, too, as soon as it was used once: here.
@@ -291,7 +333,10 @@ final class Loop
     /** @return class-string<Failure> */
     private function failure(): string
     {
-        require_once __DIR__ . '/Failure.php';
+        if ($this->spareFile !== null) {
+            $this->spareFile = null;
+            require_once __DIR__ . '/Failure.php';
+        }
         return Failure::class;
     }
 
@@ -309,7 +354,8 @@ final class Loop
             return; // a process that the handler forked has nothing to report
         }
         $this->ended = true;
-        $this->spare = null;
+        unset($GLOBALS[self::SPARE_NAME]);
+        $this->signals->leave(); // a fatal error has left the handler without it
         $error = \error_get_last();
         if (\str_starts_with($error['message'] ?? '', 'Allowed memory size')) {
             \ini_set('memory_limit', (string) (\memory_get_usage(true) + (self::RESERVE << 20)));
@@ -333,7 +379,7 @@ final class Loop
             Log::write('ERROR', "The Runtime API could not be told: {$reason->getMessage()}.");
         }
         if ($this->starting) {
-            exit(self::initFailed());
+            exit(self::isWorker() ? Holding::INIT_FAILED : 1);
         }
     }
 }

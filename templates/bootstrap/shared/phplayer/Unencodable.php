@@ -23,7 +23,7 @@ final class Unencodable
         }
         if (\is_object($value)) {
             if (\in_array($value, $above, true)) {
-                return "{$path} holds itself (an object of class " . $value::class . ')';
+                return "{$path} holds itself (an object of class " . \get_debug_type($value) . ')';
             }
             $above[] = $value;
             if ($value instanceof \JsonSerializable) {

@@ -13,9 +13,6 @@ namespace Phplayer;
  */
 final class Workers
 {
-    /** The exit code of a worker that has reported a failed start: another would fail as well. */
-    public const INIT_FAILED = 70;
-
     private const SOUND = 5.0; // seconds of life after which an end is no sign of trouble
     private const PAUSE = 0.1; // seconds before a replacement of one that ended early; doubles each time
     private const LONGEST = 5.0; // seconds
@@ -135,14 +132,14 @@ final class Workers
         $held = $this->holdings[$number]?->read() ?? Holding::STARTING;
         $this->ready = $this->ready || $held !== Holding::STARTING || $this->isAnyReady();
         if ($held === Holding::STARTING) {
-            if (!$this->ready && ($code === self::INIT_FAILED || ++$this->stillborn === self::STILLBORN)) {
-                if ($code !== self::INIT_FAILED) { // which it has reported itself
-                    $this->report('', $code === null, "The PHP process {$how} while the function was loaded.");
+            if (!$this->ready && ($code === Holding::INIT_FAILED || ++$this->stillborn === self::STILLBORN)) {
+                if ($code !== Holding::INIT_FAILED) { // which it has reported itself
+                    $this->report('', $code, "The PHP process {$how} while the function was loaded.");
                 }
                 return false;
             }
         } elseif ($held !== Holding::IDLE) {
-            $this->report($held, $code === null, "The PHP process {$how} before this event was answered.");
+            $this->report($held, $code, "The PHP process {$how} before this event was answered.");
         }
         $taken = !\in_array($held, [Holding::STARTING, Holding::IDLE], true); // so that this goes on only with events
         $this->replace($number, $how, $code === 0 || $taken || $lived >= self::SOUND);
@@ -160,12 +157,20 @@ final class Workers
     }
 
     /** Report the failure of an event, or of the start. */
-    private function report(string $requestId, bool $killed, string $message): void
+    private function report(string $requestId, ?int $code, string $message): void
     {
         require_once __DIR__ . '/Failure.php';
-        $failure = $killed
-            ? Failure::named('Function.Killed', "{$message} Signal 9 may mean that the function's memory was exhausted.")
-            : Failure::named('Function.Exit', $message);
+        $failure = match ($code) {
+            null => Failure::named(
+                'Function.Killed',
+                "{$message} Signal 9 may mean that the function's memory was exhausted."
+            ),
+            Holding::API_FAILED => Failure::named(
+                'Runtime.ApiFailed',
+                "{$message} The Runtime API had failed it, as its last record in the log tells; the function had not."
+            ),
+            default => Failure::named('Function.Exit', $message),
+        };
         Log::$requestId = $requestId;
         Log::failure($failure->document());
         try {
