@@ -147,8 +147,12 @@ class Console:
         self.close()
         if self.as_json:
             document = {"schema_version": SCHEMA_VERSION, "error": self.error_document(error)}
-            sys.stdout.write(json.dumps(document, indent=2) + "\n")
-        else:
+            try:
+                sys.stdout.write(json.dumps(document, indent=2) + "\n")
+                sys.stdout.flush()
+            except OSError:  # stdout itself may be what is wrong
+                self.as_json = False
+        if not self.as_json:
             for line in error.details:
                 self.err.print(Text(f"  {line}", "dim"), soft_wrap=True)
             self.err.print(

@@ -158,3 +158,13 @@ def test_an_error_shows_details_remedy_and_log_in_this_order(monkeypatch: pytest
     made, stream = console(monkeypatch)
     made.error(BuildFailedError("It broke.", remedy="Mend [it].", log=tmp_path / "build.log", details=("last line",)))
     assert stream.getvalue() == f"  last line\nerror: It broke.\n  fix: Mend [it].\n  log: {tmp_path}/build.log\n"
+
+
+@pytest.mark.parametrize(("redirection", "code"), [(">&-", 0), ("2>&-", 0), ("<&- >/dev/null", 0), (">/dev/full", 4)])
+@pytest.mark.parametrize("form", ["", " --json"])
+def test_streams_may_be_closed_or_full(redirection: str, code: int, form: str, tmp_path: Path) -> None:
+    line = f"set -o pipefail; '{SCRIPTS / 'phplayer'}' catalog extensions{form} {redirection}"
+    done = subprocess.run(["bash", "-c", line], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == code, done
+    assert "Traceback" not in done.stderr
+    assert ("No space left" in done.stderr) is (code == 4), done.stderr
