@@ -4,11 +4,6 @@ declare(strict_types=1);
 
 namespace Phplayer;
 
-/** The handler returned or yielded what cannot be sent. */
-final class BadResult extends \RuntimeException
-{
-}
-
 /** There is no handler to call where `_HANDLER` points. */
 final class NoSuchHandler extends \RuntimeException
 {
@@ -22,26 +17,22 @@ final class NoSuchHandler extends \RuntimeException
  */
 final class Loop
 {
-    private const RESULT = \JSON_THROW_ON_ERROR | \JSON_PRESERVE_ZERO_FRACTION | \JSON_UNESCAPED_SLASHES;
-    private const DEPTH = 4096; // of nested arrays in an event or a result
     private const RESERVE = 16; // MB granted on top of what is in use, to report that memory is exhausted
     private const OVERHEAD = 40; // MB that a function's memory holds beside what PHP counts: PHP itself, the reserve
     private const SPARE = 320 << 10; // bytes set free to get that far: more than a page of PHP's stack of calls (256 KB)
     private const SPARE_NAME = 'phplayer: memory to be set free'; // the global variable that holds them
 
     private readonly Signals $signals;
+    private readonly Answer $answer;
+    private readonly \Closure $open; // the answer's stream
     private readonly int $pid;
     /** @var resource|false|null a file descriptor set free where every other is taken */
     private $spareFile;
     private bool $starting = true;
-    private string $requestId = ''; // of the event being worked on
-    private bool $answered = false; // it was reported as failed while the handler ran
     private bool $ended = false;
     private int $code = 1; // of PHP's exit
-    private ?Stream $stream = null;
     private string $traceId = '';
     private int $roots = 0; // what PHP takes for possible garbage without an event having left any
-    private readonly \Closure $open;
 
     private function __construct(private readonly RuntimeApi $api, private readonly ?Holding $holding)
     {
@@ -52,7 +43,8 @@ final class Loop
         Log::$exhausted = $this->shutdown(...);
         $this->spareFile = @\fopen('/dev/null', 'r');
         $this->signals = new Signals($this->interrupt(...), $api->stop(...));
-        $this->open = $this->open(...);
+        $this->answer = new Answer($api, $this->signals);
+        $this->open = $this->answer->open(...);
     }
 
     /** @param \Closure(string): \Closure $find given the function's folder, returns what is called with event and context */
@@ -82,7 +74,7 @@ final class Loop
         try {
             $loop->serve($loop->initialise($find, $workers), $most);
         } catch (ConnectionLost | RuntimeApiRefused $reason) {
-            $loop->requestId = '';
+            $loop->answer->end();
             if (!$loop->signals->isTerminated()) {
                 $loop->ended = true;
                 Log::write('ERROR', "The Runtime API cannot be used any more: {$reason->getMessage()}. PHP ends.");
@@ -152,14 +144,13 @@ final class Loop
             } catch (ConnectionLost | RuntimeApiRefused $reason) {
                 throw $reason;
             } catch (\Throwable $thrown) { // of a destructor that ran when all was over
-                $this->answered ? $this->log($thrown) : throw $thrown;
+                $this->answer->isGiven() ? $this->log($thrown) : throw $thrown;
             }
             unset($thrown);
-            $this->requestId = '';
+            $this->answer->end();
             $this->holding?->tell(Holding::IDLE);
             Log::endOutput();
             Log::$requestId = '';
-            $this->stream = null;
             // Cycles that the event has left are freed now: their destructors belong to it. A handler that leaves
             // none does not pay for the search.
             if (\gc_status()['roots'] > $this->roots) {
@@ -173,38 +164,28 @@ final class Loop
 
     private function work(\Closure $handler, Response $event): void
     {
-        $this->answered = false;
-        $this->requestId = Log::$requestId = $event->requestId();
-        $this->holding?->tell($this->requestId);
+        Log::$requestId = $event->requestId();
+        $this->answer->begin(Log::$requestId);
+        $this->holding?->tell(Log::$requestId);
         try {
             $context = Context::of($event, $this->open);
             if ($context->traceId !== $this->traceId) {
                 $this->exportTrace($context->traceId);
             }
-            $data = \json_decode($event->body, true, self::DEPTH, \JSON_THROW_ON_ERROR);
+            $data = \json_decode($event->body, true, Answer::DEPTH, \JSON_THROW_ON_ERROR);
             unset($event); // a large event is not held twice
-            $json = $this->call($handler, $data, $context);
-            if ($this->answered) {
-                Log::write('WARN', 'The handler went on after its event was reported as failed; its result is dropped.');
-            } elseif ($this->stream !== null) {
-                $this->stream->close();
-                if (!$this->stream->isClosed()) {
-                    throw new ConnectionLost('the handler went on after it had failed to end it');
-                }
-            } else {
-                $this->api->respond($this->requestId, $json);
-            }
-            $this->answered = true;
+            $this->answer->give($this->call($handler, $data, $context));
         } catch (ConnectionLost $lost) {
-            if ($this->stream === null || $this->answered) {
+            if (!$this->answer->isUnderWay()) {
                 throw $lost;
             }
-            $this->fail($this->failure()::named('Function.StreamBroken', "The answer's stream broke: {$lost->getMessage()}."));
+            $message = "The answer's stream broke: {$lost->getMessage()}.";
+            $this->answer->fail($this->failure()::named('Function.StreamBroken', $message));
         } catch (RuntimeApiRefused $refused) {
             throw $refused;
         } catch (\Throwable $thrown) {
-            if (!$this->answered) {
-                $this->fail($this->failure()::of($thrown));
+            if (!$this->answer->isGiven()) {
+                $this->answer->fail($this->failure()::of($thrown));
             } elseif (!$thrown instanceof Interrupted) {
                 $this->log($thrown);
             }
@@ -222,9 +203,9 @@ final class Loop
         try {
             $result = $handler($data, $context);
             if ($result instanceof \Generator) {
-                $this->pump($result);
+                $this->answer->pump($result);
             }
-            $json = $this->stream !== null || $this->answered ? '' : $this->encode($result);
+            $json = $this->answer->encode($result);
             unset($result); // its destructor may fail, which must be known before the event is answered
             return $json;
         } catch (\Throwable $thrown) {
@@ -246,53 +227,6 @@ final class Loop
         exit($thrown === null ? 0 : 255);
     }
 
-    private function encode(mixed $result): string
-    {
-        try {
-            return \json_encode($result, self::RESULT, self::DEPTH);
-        } catch (\JsonException $error) {
-            require_once __DIR__ . '/Unencodable.php';
-            $found = Unencodable::find($result);
-            $where = $found === null ? '' : ": {$found}";
-            throw new BadResult("The handler's result cannot be written as JSON{$where} ({$error->getMessage()}).");
-        }
-    }
-
-    private function open(?Head $head): Stream
-    {
-        if ($this->stream !== null) {
-            throw new \LogicException('This event has a stream already.');
-        }
-        return $this->stream = new Stream($this->api, $this->requestId, $head, $this->signals);
-    }
-
-    private function pump(\Generator $pieces): void
-    {
-        require_once __DIR__ . '/Stream.php';
-        // Up to the first yield it runs here: a failure before that is an ordinary one.
-        $head = $pieces->valid() && $pieces->current() instanceof Head ? $pieces->current() : null;
-        if ($head !== null) {
-            $pieces->next();
-        }
-        for ($stream = $this->stream ?? $this->open($head); $pieces->valid(); $pieces->next()) {
-            $piece = $pieces->current();
-            if (!\is_scalar($piece) && !$piece instanceof \Stringable) {
-                throw new BadResult('A handler that streams must yield strings, not ' . \get_debug_type($piece) . '.');
-            }
-            $stream->write((string) $piece);
-        }
-    }
-
-    private function fail(Failure $failure): void
-    {
-        Log::failure($failure->document());
-        if ($this->stream?->isClosed() !== true) {
-            $this->api->fail($this->requestId, $failure->category(), $failure->json());
-            $this->stream?->abandon();
-        }
-        $this->answered = true;
-    }
-
     /** Of a failure that is no event's, or comes when its event has been told to have failed. */
     private function log(\Throwable $thrown): void
     {
@@ -304,9 +238,9 @@ final class Loop
     {
         $interrupted = new Interrupted($message);
         try {
-            $this->answered = true;
+            $this->answer->close();
             Log::$interrupted = true;
-            $this->fail($this->failure()::named($type, $message, $interrupted, false));
+            $this->answer->fail($this->failure()::named($type, $message, $interrupted, false));
         } catch (ConnectionLost | RuntimeApiRefused $reason) {
             $this->ended = true;
             Log::write('ERROR', "The Runtime API could not be told: {$reason->getMessage()}.");
@@ -324,7 +258,8 @@ final class Loop
         }
         Log::endOutput();
         // What the loop itself uses for every event is possible garbage to PHP, too, as soon as it was used once: here.
-        $own = [$this, $handler, $this->open, ...$this->signals->own(), ...$this->api->own(), \set_error_handler(null)];
+        $own = [$this, $handler, $this->answer, $this->open, \set_error_handler(null)];
+        $own = [...$own, ...$this->signals->own(), ...$this->api->own()];
         \restore_error_handler();
         unset($own);
         $this->roots = \gc_status()['roots'];
@@ -367,10 +302,10 @@ final class Loop
             if ($this->starting) {
                 Log::failure($failure->document());
                 $this->api->failInit($failure->category(), $failure->json());
-            } elseif ($this->requestId === '' || $this->answered) {
-                Log::failure($failure->document());
+            } elseif ($this->answer->isOwed()) {
+                $this->answer->fail($failure);
             } else {
-                $this->fail($failure);
+                Log::failure($failure->document());
             }
             if (!$this->starting) {
                 $this->holding?->tell(Holding::IDLE);
