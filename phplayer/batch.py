@@ -252,7 +252,7 @@ def _work(sink: Connection, request: Request, build: Callable[[Request, Listener
         try:
             sink.send((kind, content))
         except BrokenPipeError:  # nobody hears it any more; what is cleaned up already is not cut off
-            if signal.getsignal(signal.SIGTERM) is not signal.SIG_IGN:
+            if signal.getsignal(signal.SIGTERM) is not _heard_already:
                 _terminated(signal.SIGTERM, None)
 
     try:
@@ -285,8 +285,12 @@ def _heeded() -> tuple[signal.Signals, ...]:
 
 def _terminated(number: int, _frame: FrameType | None) -> NoReturn:
     for heeded in _heeded():
-        signal.signal(heeded, signal.SIG_IGN)  # once is enough: cleaning up must not be cut off
+        signal.signal(heeded, _heard_already)
     raise SystemExit(128 + number)
+
+
+def _heard_already(_number: int, _frame: FrameType | None) -> None:
+    """Once is enough: cleaning up must not be cut off. Python complains of SIG_IGN when a signal is on its way."""
 
 
 def _end_with_the_parent() -> None:

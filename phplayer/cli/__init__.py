@@ -109,5 +109,12 @@ def _terminated(number: int, _frame: FrameType | None) -> None:
 
     The exit code is 128 + the signal's number.
     """
-    signal.signal(number, signal.SIG_IGN)  # a terminal that is closed says so twice: itself, and through its shell
+    signal.signal(number, _heard_already)
     raise SystemExit(128 + number)
+
+
+def _heard_already(_number: int, _frame: FrameType | None) -> None:
+    """Let cleaning up be: a terminal that is closed says so twice, itself and through its shell.
+
+    Not SIG_IGN, of which Python complains when the second signal is on its way.
+    """
