@@ -17,8 +17,9 @@ import time
 import traceback
 from dataclasses import dataclass, replace
 from multiprocessing import connection, resource_tracker
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
+from phplayer import termination
 from phplayer.errors import BuildFailedError, PhplayerError
 from phplayer.events import PhaseAdvanced, PhaseFinished, PhaseStarted, SubjectFailed, unheard
 
@@ -226,7 +227,7 @@ def _signals_held_back() -> Iterator[None]:
         heard.append(number)
 
     resource_tracker.ensure_running()  # starting the first process would start it, which unblocks signals
-    previous = {number: signal.signal(number, note) for number in (signal.SIGINT, *_heeded())}
+    previous = {number: signal.signal(number, note) for number in (signal.SIGINT, *termination.heeded())}
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -244,16 +245,15 @@ def _signals_held_back() -> Iterator[None]:
 def _work(sink: Connection, request: Request, build: Callable[[Request, Listener], BuildResult]) -> None:
     """Run one build and send its events, then its result or its error."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    for number in _heeded():
-        signal.signal(number, _terminated)
+    termination.heed()
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
 
     def send(kind: str, content: Event | Exception | BuildResult) -> None:
         try:
             sink.send((kind, content))
         except BrokenPipeError:  # nobody hears it any more; what is cleaned up already is not cut off
-            if signal.getsignal(signal.SIGTERM) is not _heard_already:
-                _terminated(signal.SIGTERM, None)
+            if not termination.has_begun():
+                termination.end(signal.SIGTERM)
 
     try:
         result = build(request, lambda event: send("event", event))
@@ -275,22 +275,6 @@ def _portable(error: Exception) -> Exception:
             details=tuple(traceback.format_exception(error)),
         )
     return error
-
-
-def _heeded() -> tuple[signal.Signals, ...]:
-    """Return the signals that end a build in order: not SIGHUP under nohup."""
-    ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
-    return (signal.SIGTERM,) if ignored else (signal.SIGTERM, signal.SIGHUP)
-
-
-def _terminated(number: int, _frame: FrameType | None) -> NoReturn:
-    for heeded in _heeded():
-        signal.signal(heeded, _heard_already)
-    raise SystemExit(128 + number)
-
-
-def _heard_already(_number: int, _frame: FrameType | None) -> None:
-    """Once is enough: cleaning up must not be cut off. Python complains of SIG_IGN when a signal is on its way."""
 
 
 def _end_with_the_parent() -> None:

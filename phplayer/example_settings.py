@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from phplayer.errors import UsageError
-from phplayer.settings import FILE_NAME, KEYS
+from phplayer.setting_keys import KEYS
+from phplayer.settings import FILE_NAME
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -112,9 +111,12 @@ def config_folder(path: Path, source: ExtensionSource) -> str:
     return "" if nearest == ["."] else nearest[0]
 
 
-def _at_home(path: str) -> str:
+def _at_home(path: str) -> Path:
     """Return a path with ``~`` spelled out, which a shell leaves as it is after an equals sign."""
-    return os.path.expanduser(path)  # noqa: PTH111  Path's own fails where there is no such user
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:  # there is no such user: it is a file's name
+        return Path(path)
 
 
 def _has_host(url: str) -> bool:

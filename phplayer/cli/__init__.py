@@ -6,11 +6,11 @@ inside their functions: ``phplayer --help`` must not pay for libraries that it d
 
 from __future__ import annotations
 
-import signal
 from typing import TYPE_CHECKING
 
 import typer
 
+from phplayer import termination
 from phplayer.cli import (
     arns,
     build,
@@ -36,7 +36,6 @@ from phplayer.errors import INTERRUPTED, PhplayerError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from types import FrameType
 
 app = typer.Typer(
     name="phplayer",
@@ -71,9 +70,7 @@ def _root(_version: options.Version = False) -> None:
 def main(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code. Errors are printed here and nowhere else."""
     console = Console.from_arguments(arguments)
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup leaves it
-            signal.signal(number, _terminated)
+    termination.heed()
     try:
         code = app(args=list(arguments) or ["--help"], prog_name="phplayer", standalone_mode=False, obj=console)
     except PhplayerError as error:
@@ -102,19 +99,3 @@ def _as_usage_error(error: typer.TyperException) -> UsageError:
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "phplayer"
     return UsageError(message, remedy=f"See: {command} --help")
-
-
-def _terminated(number: int, _frame: FrameType | None) -> None:
-    """End on SIGTERM, and when the terminal is closed, as on an exception, so that everything is cleaned up.
-
-    The exit code is 128 + the signal's number.
-    """
-    signal.signal(number, _heard_already)
-    raise SystemExit(128 + number)
-
-
-def _heard_already(_number: int, _frame: FrameType | None) -> None:
-    """Let cleaning up be: a terminal that is closed says so twice, itself and through its shell.
-
-    Not SIG_IGN, of which Python complains when the second signal is on its way.
-    """

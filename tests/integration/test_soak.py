@@ -12,6 +12,7 @@ import asyncio
 import json
 import os
 import random
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -226,10 +227,16 @@ def total(done: Sequence[tuple[Books, RecentFaults]], seconds: float) -> str:
     return f"{said}{events - failures} answers, {failures} failures, {faults} faults of the API"
 
 
+def tell(text: str) -> None:
+    """Show figures to whoever runs it."""
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
 async def tell_on_and_on(done: Sequence[tuple[Books, RecentFaults]], begin: float) -> None:
     while True:
         await asyncio.sleep(60)
-        print(f"\n{total(done, time.monotonic() - begin)} so far", end="", flush=True)  # noqa: T201  as below
+        tell(f"\n{total(done, time.monotonic() - begin)} so far")
 
 
 async def soak(opt: Path, task: Path, workers: int, books: Books, faults: RecentFaults, until: float) -> None:
@@ -282,12 +289,12 @@ def test_no_event_is_lost_or_run_twice(built: Built, tmp_path: Path, capsys: pyt
 
     with capsys.disabled():
         asyncio.run(run())
-        print(f"\n{total(done, time.monotonic() - begin)}")  # noqa: T201  figures for whoever ran it
+        tell(f"\n{total(done, time.monotonic() - begin)}\n")
         for books, faults in done:
-            print(books.figures(faults.random.injected))  # noqa: T201  figures for whoever ran it
+            tell(f"{books.figures(faults.random.injected)}\n")
     for books, _ in done:
         books.check()
         assert {kind for kind, _ in books.results.values()} == set(KINDS)
     assert set(processes.children(os.getpid())) <= before
     with capsys.disabled():
-        print("None was lost, run twice or answered twice.")  # noqa: T201  figures for whoever ran it
+        tell("None was lost, run twice or answered twice.\n")

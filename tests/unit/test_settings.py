@@ -7,7 +7,8 @@ import pytest
 
 from phplayer import example_settings
 from phplayer.errors import UsageError
-from phplayer.settings import KEYS, Settings
+from phplayer.setting_keys import KEYS
+from phplayer.settings import Settings
 
 
 def load(folder: Path, text: str = "", environment: dict[str, str] | None = None, **flags: object) -> Settings:

@@ -6,7 +6,8 @@ import pytest
 
 from phplayer import sizes
 from phplayer.errors import UsageError
-from phplayer.settings import KEYS, Settings
+from phplayer.setting_keys import KEYS
+from phplayer.settings import Settings
 
 
 @pytest.mark.parametrize(
